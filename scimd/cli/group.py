@@ -23,7 +23,7 @@ from scimd.org.groups import group_reads
 from scimd.org.groups.group_reads import Given
 from scimd.org.sources import sources
 from scimd.org.tx import Context, Door
-from scimd.org.windows import Place, Window
+from scimd.org.windows import Place, Slice, Window
 
 app = typer.Typer(name="group", help="Groups of sources.", no_args_is_help=True)
 SourceOption = Annotated[str | None, typer.Option(help="Only of this source.")]
@@ -74,32 +74,29 @@ def list_(
 def show(
     name: Annotated[str, typer.Argument(help="A name, an external id or an id.")],
     source: SourceOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many members.")] = 100,
+    after: Annotated[
+        str | None, typer.Option(help="What the source calls the last one shown before.")
+    ] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show a group: what it gives, its members, and those who are named and not known yet."""
 
-    async def work(door: Door, ctx: Context) -> tuple[GroupRecord, tuple[Given, ...], list[MemberRecord]]:
+    async def work(door: Door, ctx: Context) -> tuple[GroupRecord, tuple[Given, ...], Slice[MemberRecord]]:
         group_id = await group_reads.find_group(door, ctx.org_id, name, source)
-        rows: list[MemberRecord] = []
-        place: Place | None = None
-        while True:
-            page = await catalogue_reads.list_members(door, ctx.org_id, group_id, Window(1000, place))
-            rows += page.rows
-            place = page.next
-            if place is None:
-                break
+        window = Window(limit, Place(None, after) if after else None)
         given = await group_reads.given_by(door, ctx.org_id, [group_id])
         return (
             await catalogue_reads.get_group(door, ctx.org_id, group_id),
             given.get(group_id, ()),
-            rows,
+            await catalogue_reads.list_members(door, ctx.org_id, group_id, window),
         )
 
-    group, given, rows = in_organization(config, org, work)
+    group, given, found = in_organization(config, org, work)
     if json:
-        print_json({**_as_json(group), "gives": given, "members": rows})
+        print_json({**_as_json(group), "gives": given, "members": found.rows})
         return
     out.print(f"{group.display_name} of {group.source_name}, {group.id}", markup=False)
     print_table(
@@ -111,9 +108,11 @@ def show(
     print_table(
         "Members",
         ("Name", "Kind", "As the source calls them", "Since"),
-        ((row.name, row.kind, row.key, row.since) for row in rows),
-        empty="Nobody is in it.",
+        ((row.name, row.kind, row.key, row.since) for row in found.rows),
+        empty="Nobody is in it." if after is None else "Nobody else is in it.",
     )
+    if found.next is not None:
+        out.print(f"There is more, of {group.members}: --after {found.rows[-1].key}", markup=False)
 
 
 def _as_json(row: GroupRecord) -> dict[str, object]:

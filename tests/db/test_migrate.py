@@ -89,6 +89,19 @@ def test_migrations_and_tables_agree(empty_database_url: str) -> None:
         assert migrated == schema(conn)
 
 
+def test_migrations_and_tables_tell_sqlite_the_same(tmp_path: Path) -> None:
+    told = text("SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY tbl, idx")
+    url = f"sqlite:///{tmp_path / 'scimd.db'}"
+    migrate.upgrade(url)
+    with looking(url) as conn:
+        migrated = conn.execute(told).all()
+        metadata.drop_all(conn)
+        metadata.create_all(conn)
+        assert migrated == conn.execute(told).all() != []
+        indexes = {row[0] for row in conn.execute(text("SELECT name FROM sqlite_master"))}
+        assert {row.idx for row in migrated} <= indexes
+
+
 def test_an_upgrade_is_made_once(empty_database_url: str) -> None:
     assert migrate.check(empty_database_url) == "empty"
     migrate.upgrade(empty_database_url)

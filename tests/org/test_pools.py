@@ -448,6 +448,20 @@ async def test_database_refuses_what_is_above_the_limit(database_url: str) -> No
             await acme.execute(update(t.pools).values(used=2))
 
 
+async def test_where_nothing_is_limited_nobody_is_looked_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It follows on each seat that is freed."""
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it was written")
+
+    async with house(database_url) as acme:
+        await some(acme, "ann")
+        monkeypatch.setattr(pools, "_settle_next", never)
+        assert await pools.promote(acme.door, acme.org_id) == 0
+
+
 @pytest.mark.parametrize("limit", [-1, 2**31])
 async def test_limit_is_a_count(database_url: str, limit: Any) -> None:
     async with house(database_url) as acme:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, update
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.db.tables import events, grants, groups, rules, sources, unsettled
 from scimd.org.organizations import organizations
+from scimd.org.runs import plan_ground
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.sources import rule_changes, rule_previews
 from scimd.org.sources.rule_changes import Edit, add, change, remove
@@ -201,6 +203,28 @@ async def test_rules_of_the_file_are_changed_there(acme: House) -> None:
     with pytest.raises(NotAllowedNow, match=r"stand in scimd\.toml"):
         await applied(acme, add(TEAM))
     assert (await previewed(acme, add(TEAM))).gaining == 1
+
+
+async def test_of_all_who_move_no_more_are_kept_than_are_named(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100,000 it was 100 MB; who is named is the first of them, over all portions."""
+    others = [(await acme.create(f"p{n}")).person_id for n in range(9)]
+    await acme.group("eng-all", *others)
+    everybody = (await previewed(acme, add(TEAM))).people
+    monkeypatch.setattr(rule_previews, "_AT_ONCE", 2)
+    monkeypatch.setattr(rule_previews, "NAMED", 3)
+    kept, figures = list[int](), plan_ground.seats
+
+    def counted(*args: Any) -> Any:
+        kept.append(sum(isinstance(each, rule_previews._Difference) for each in gc.get_objects()))
+        return figures(*args)
+
+    monkeypatch.setattr(plan_ground, "seats", counted)
+    told = await previewed(acme, add(TEAM))
+    assert (told.moving, told.gaining, told.losing) == (10, 10, 10)
+    assert told.people == everybody[:3]
+    assert max(kept) <= 3 + 2  # with the last portion
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from sqlalchemy import update
 
 from scimd.core.errors import SeatLimitReached
 from scimd.core.people import PersonId
-from scimd.core.seats import Policy
+from scimd.core.seats import Policy, Waiter
 from scimd.db import tables as t
 from scimd.org.grants import promotion, seats
 from scimd.org.organizations import organizations
 from scimd.org.reading import reads
-from scimd.org.tx import Tx
+from scimd.org.tx import DoorSettings, Tx
 from scimd.org.users import people
 from tests.org.house import House, house, user
 from tests.support.patience import AT_MOST_S
@@ -203,6 +203,28 @@ async def test_raised_limit_promotes_all_who_fit(database_url: str) -> None:
         await seats.promote(acme.door, acme.org_id)
         assert await used(acme) == 5
         assert await waiting(acme) == []
+
+
+async def test_a_portion_of_a_promotion_reads_no_more_of_the_queue_than_it_settles(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20,000 seats at once: each portion read all who would get one, twice, while it held the writer."""
+    read: list[int] = []
+    look = seats._longest_waiting
+
+    def counted(*args: Any) -> list[Waiter]:
+        found = look(*args)
+        read.append(len(found))
+        return found
+
+    async with house(database_url, seats_=0, settings=DoorSettings(settle_at_once=3)) as acme:
+        for n in range(9):
+            await acme.create(f"p{n}")
+        await acme.execute(update(t.seat_pools).values(seat_limit=8))
+        monkeypatch.setattr(seats, "_longest_waiting", counted)
+        assert await seats.promote(acme.door, acme.org_id) == 8
+        assert max(read) == 3
+        assert len(await waiting(acme)) == 1
 
 
 async def test_who_waits_already_is_not_said_to_begin(database_url: str) -> None:

@@ -300,6 +300,13 @@ async def test_p11_groups_with_members_and_rules_with_their_preview(acme: Instal
     assert {(row["kind"], row["id"]) for row in members} == {("user", dana), ("unknown", None)}
     shown = await acme.cli("group", "show", "eng")
     assert [(each["kind"], each["name"]) for each in shown["gives"]] == [("project", "eng")]
+    first = await acme.said("group", "show", "eng", "--limit", "1")
+    names = sorted((dana, "not-yet-known"))  # as the source calls them
+    assert f"There is more, of 2: --after {names[0]}" in first
+    assert names[1] not in first
+    rest = await acme.said("group", "show", "eng", "--after", names[0])
+    assert names[1] in rest
+    assert "There is more" not in rest
     new = ("--source", "okta", "--group", "g1", "--project", "Engine", "--team", "Red")
     preview = (await acme.cli("rule", "add", *new, "--dry-run"))["preview"]
     (who,) = preview["people"]

@@ -21,7 +21,7 @@ def seat_move(*, holds: bool, wanted: bool, wants: bool) -> SeatMove | None:
     return "wanted" if wants else None
 
 
-def moves(many: Iterable[SeatMove | None]) -> Moves:
+def moves(many: Iterable[SeatMove | None]) -> Counter[SeatMove]:
     """How often each."""
     return Counter(each for each in many if each is not None)
 

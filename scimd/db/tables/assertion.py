@@ -68,3 +68,16 @@ columns.partial_index(
     assertions.c.other_email_key,
     where=assertions.c.other_email_key.is_not(None),
 )
+columns.tell_sqlite(
+    assertions,
+    primary="100000000 1000000 500000 1",
+    ix_assertions_person="100000000 1000000 2 1 1 1",
+    ix_assertions_page="100000000 1000000 500000 10 1 1",
+    ix_assertions_email="100000000 1000000 500000 2",
+    ix_assertions_display_name="100000000 1000000 500000 10",
+    uq_assertions_external_id="100000000 1000000 500000 2 1",
+    uq_assertions_user_name_key="100000000 1000000 500000 2 1",
+    ix_assertions_sign_in="100000000 1000000 2",
+    ix_assertions_employee_number="100000000 1000000 2",
+    ix_assertions_other_email="1000000 10000 10000 2",
+)

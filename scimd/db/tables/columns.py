@@ -104,3 +104,29 @@ def keep_room(table: Table) -> None:
 def ddl(statement: str, dialect: str) -> ExecutableDDLElement:
     made: ExecutableDDLElement = DDL(statement)  # type: ignore[no-untyped-call]
     return made.execute_if(dialect=dialect)
+
+
+def tell_sqlite(table: Table, **figures: str) -> None:
+    """Tell SQLite how many rows a large table has, and how many share the columns of an index, by its name.
+
+    Nobody has it count them. Untold it takes an organization for ten rows, and any index that begins with
+    one for as good as the right one: it walked through the members of all groups to find one person's.
+    The figures stand where its own ANALYZE would put them (https://www.sqlite.org/fileformat2.html#stat1tab):
+    rows of the table, then those that share the first column, the first two, and so on. ``primary``: the
+    index of the key.
+    """
+    rows = ", ".join(
+        f"('{table.name}', '{_primary(table) if name == 'primary' else name}', '{figure}')"
+        for name, figure in figures.items()
+    )
+    for statement in (
+        "ANALYZE sqlite_master",  # makes the table of figures, where there is none
+        f"INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES {rows}",  # noqa: S608 - ours, all of it
+        "ANALYZE sqlite_master",  # and has them read
+    ):
+        event.listen(table, "after_create", ddl(statement, "sqlite"))
+
+
+def _primary(table: Table) -> str:
+    keyed = table.dialect_options["sqlite"]["with_rowid"]
+    return f"sqlite_autoindex_{table.name}_1" if keyed else table.name

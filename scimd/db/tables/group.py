@@ -53,6 +53,16 @@ columns.partial_index(
     where=_living_group & groups.c.unique_name_key.is_not(None),
 )
 
+columns.tell_sqlite(
+    groups,
+    primary="1000000 10000 1",
+    ix_groups_page="1000000 10000 10000 10 1",
+    ix_groups_source="1000000 10000 10000 1",
+    ix_groups_display_name="1000000 10000 10000 2",
+    uq_groups_external_id="1000000 10000 10000 1",
+    uq_groups_unique_name_key="1000000 10000 10000 1",
+)
+
 group_members = Table(
     "group_members",
     metadata,
@@ -82,6 +92,15 @@ _unknown = _m.person_id.is_(None) & _m.child_id.is_(None)
 _kept = _m.kept.is_not(None)
 columns.partial_index("ix_group_members_kept", _m.org_id, _m.group_id, _m.member_key, where=_kept)
 columns.partial_index("ix_group_members_unknown", _m.org_id, _m.source_id, _m.member_key, where=_unknown)
+columns.tell_sqlite(
+    group_members,
+    primary="100000000 1000000 10 1",
+    ix_group_members_person="100000000 1000000 10 1",
+    ix_group_members_child="1000 1000 10 1",
+    ix_group_members_nested="1000 1000 10 1",
+    ix_group_members_kept="1000 1000 10 1",
+    ix_group_members_unknown="1000 1000 1000 10",
+)
 
 # What a group gives, bound to ids: made from the source's rules when the group appears or the rules
 # change; from then on a rename of the group changes nothing here (docs/semantics.md).

@@ -43,5 +43,12 @@ columns.partial_index(
     invitations.c.created_at,
     where=invitations.c.source_id.is_(None),
 )
+columns.tell_sqlite(
+    invitations,
+    primary="100000000 1000000 1",
+    uq_invitations_pending="100000000 1000000 2 1",
+    ix_invitations_status="100000000 1000000 100000 10",
+    ix_invitations_by_hand="1000000 10000 10",
+)
 #: The order of one person's. The open one is the newest, also where another was made while a clock was ahead.
 NEWEST_LAST = (invitations.c.status == "pending", invitations.c.created_at, invitations.c.id)

@@ -47,7 +47,8 @@ people = Table(
     columns.time("deleted_at", null=True),  # tombstoned: hidden, restorable for 30 days
     CheckConstraint("status IN ('active','pending','inactive')", name="status"),
     CheckConstraint("NOT has_seat OR status <> 'inactive'", name="seat"),
-    Index("ix_people_status", "org_id", "status"),
+    # With the seat: how many of those who hold one have not come in yet is told to whoever finds none.
+    Index("ix_people_status", "org_id", "status", "has_seat"),
 )
 columns.keep_room(people)
 # Those whom a source may link: few beside those who are asserted, and never there while they are made.
@@ -69,11 +70,24 @@ columns.partial_index(
     where=people.c.deleted_at.is_(None) & people.c.sign_in_key.is_not(None),
 )
 
-# What time brings is looked for among few: who has not come in yet, and who is to be purged.
+# What time brings is looked for among few: who has not come in yet, whose time ends, and who is to be purged.
 #: As the index says it, word by word, or it is not found.
 NOT_IN_YET = text("welcome = 'set_password' AND NOT accepted")
 columns.partial_index("ix_people_not_in_yet", people.c.org_id, people.c.id, where=NOT_IN_YET)
+columns.partial_index("ix_people_expires", people.c.expires_at, where=people.c.expires_at.is_not(None))
 columns.partial_index("ix_people_deleted", people.c.deleted_at, where=people.c.deleted_at.is_not(None))
+
+columns.tell_sqlite(
+    people,
+    primary="100000000 1000000 1",
+    ix_people_status="100000000 1000000 500000 250000",
+    ix_people_local="1000000 10000 10 1",
+    uq_people_local_user_name="100000000 1000000 1",
+    uq_people_sign_in_key="100000000 1000000 1",
+    ix_people_not_in_yet="10000 1000 1",
+    ix_people_deleted="10000 10",
+    ix_people_expires="10000 10",
+)
 
 # Ids of people who were merged, and of those into whom they went: both answer.
 merged_people = Table(
@@ -120,6 +134,12 @@ grants = Table(
     columns.time("until", null=True),
     Index("ix_grants_person", "org_id", "person_id", "until"),
     Index("ix_grants_target", "org_id", "kind", "target", "until"),
+)
+columns.tell_sqlite(
+    grants,
+    primary="100000000 1000000 1",
+    ix_grants_person="100000000 1000000 10 10",
+    ix_grants_target="100000000 1000000 1000000 1000 1000",
 )
 
 status_spans = Table(

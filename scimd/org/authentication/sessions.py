@@ -17,7 +17,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RoleName, SessionId
 from scimd.core.second_factors import PROOF_LASTS, Policy, is_demanded
 from scimd.core.standing import Status
-from scimd.db.among import one_of
+from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, deliveries, links, organizations, people, roles, sessions, unsettled
 from scimd.org import lately, permissions
@@ -420,12 +420,17 @@ def _kill_links(tx: Tx, person_ids: Sequence[PersonId]) -> None:
     of_people = {"_org_id": tx.org_id, "_people": person_ids, "_now": tx.now}
     ids = _KILL_LINKS.column(tx.conn, of_people)
     if ids:
-        tx.conn.execute(
-            update(deliveries)
-            .where(
-                deliveries.c.org_id == tx.org_id,
-                deliveries.c.link_id.in_(ids),
-                deliveries.c.state.in_(("staged", "due")),
-            )
-            .values(state="cancelled")
+        _cancel_mails(tx, person_ids, ids)
+
+
+def _cancel_mails(tx: Tx, person_ids: Sequence[PersonId], link_ids: Sequence[str]) -> None:
+    tx.conn.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.org_id == tx.org_id,
+            among(tx.conn, deliveries.c.person_id, person_ids),
+            deliveries.c.link_id.in_(link_ids),
+            deliveries.c.state.in_(("staged", "due")),
         )
+        .values(state="cancelled")
+    )

@@ -6,11 +6,12 @@ the pool's count is written in the same transaction, and the database refuses it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, select, update
+from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from scimd.core import pools as rules
 from scimd.core import seats
@@ -242,7 +243,10 @@ async def promote(door: Door, org_id: OrgId) -> int:
     ctx = Context(org_id, Actor("job", "pools", "pools"), "job", "pools")
     total, tried = 0, frozenset[PersonId]()
     while True:
-        turn = await door.run(ctx, _settle_next)
+        without = await door.read(partial(_without_slot, org_id=org_id, most=door.settings.settle_at_once))
+        if without is None:
+            return total
+        turn = await door.run(ctx, partial(_settle_next, without=without))
         # The same people again: none of them could be helped, and those behind them have no turn.
         if not turn or turn == tried:
             return total
@@ -250,22 +254,27 @@ async def promote(door: Door, org_id: OrgId) -> int:
         tried = turn
 
 
-def _settle_next(tx: Tx) -> frozenset[PersonId]:
+def _settle_next(tx: Tx, *, without: Sequence[PersonId]) -> frozenset[PersonId]:
     tx.promoting = True
     most = tx.settings.settle_at_once
-    turn: list[PersonId] = _without_slot(tx, most)
+    turn = list(without)
     query = select(_p.kind, _p.target, _p.pool_limit - _p.used).where(
         _p.org_id == tx.org_id, _p.used < _p.pool_limit
     )
     for kind, target, free in tx.conn.execute(query.order_by(_p.kind, _p.target)):
-        turn += [each.person_id for each in _longest_waiting(tx, (kind, target), free)]
+        turn += [each.person_id for each in _longest_waiting(tx, (kind, target), min(free, most))]
     found = frozenset(turn[:most])
     tx.touch(found)
     return found
 
 
-def _without_slot(tx: Tx, most: int) -> list[PersonId]:
-    """Who was given something limited by a transaction that began before there was a limit."""
+def _without_slot(conn: Connection, *, org_id: OrgId, most: int) -> list[PersonId] | None:
+    """Who was given something limited by a transaction that began before there was a limit.
+
+    None where nothing is limited. By a reader: it looks at all who have what is, and no writer waits.
+    """
+    if conn.execute(select(_p.target).where(_p.org_id == org_id).limit(1)).first() is None:
+        return None
     held = select(_s.person_id).where(
         _s.org_id == _g.org_id,
         _s.kind == _g.kind,
@@ -277,7 +286,7 @@ def _without_slot(tx: Tx, most: int) -> list[PersonId]:
         select(_g.person_id)
         .distinct()
         .join(pools, (_p.org_id == _g.org_id) & (_p.kind == _g.kind) & (_p.target == _g.target))
-        .where(_g.org_id == tx.org_id, _g.until.is_(None), _g.dormant.is_(False), ~held.exists())
+        .where(_g.org_id == org_id, _g.until.is_(None), _g.dormant.is_(False), ~held.exists())
         .limit(most)
     )
-    return [PersonId(each) for each in tx.conn.execute(query).scalars()]
+    return [PersonId(each) for each in conn.execute(query).scalars()]

@@ -82,7 +82,7 @@ def allot(
         return Seats(frozenset(wanting))
     pool = _lock(tx)
     _forget(tx, content)
-    queue = _longest_waiting(tx, pool, len(freed))
+    queue = _queue_for(tx, pool, len(freed), wanting)
     if not queue and seats.fits(pool, len(wanting), len(freed)):
         _write(tx, pool, pool.used - len(freed) + len(wanting))
         _forget(tx, wanting)
@@ -164,13 +164,27 @@ def _lock(tx: Tx) -> Pool:
     return Pool(row.seat_limit, row.used, row.allow_overage)
 
 
-def _longest_waiting(tx: Tx, pool: Pool, freed: int) -> list[Waiter]:
+def _longest_waiting(tx: Tx, pool: Pool, freed: int, at_most: int | None = None) -> list[Waiter]:
     """As many as there may be seats for. Without a limit nobody has a turn before anybody."""
     free = seats.free_seats(pool, freed)
     if free == 0:
         return []
-    most = {"org_id": tx.org_id, "most": _AT_ONCE if free is None else free}
-    return [Waiter(PersonId(row.person_id), row.since) for row in _QUEUE.all(tx.beside, most)]
+    most = _AT_ONCE if free is None else free
+    most = most if at_most is None else min(most, at_most)
+    rows = _QUEUE.all(tx.beside, {"org_id": tx.org_id, "most": most})
+    return [Waiter(PersonId(row.person_id), row.since) for row in rows]
+
+
+def _queue_for(tx: Tx, pool: Pool, freed: int, wanting: Collection[PersonId]) -> list[Waiter]:
+    """Those before whom nobody of ``wanting`` has a turn.
+
+    While 20,000 are promoted in portions, each is of the very first: all others are not read again each time.
+    """
+    if tx.promoting:
+        first = _longest_waiting(tx, pool, freed, len(wanting))
+        if {waiter.person_id for waiter in first} >= set(wanting):
+            return first
+    return _longest_waiting(tx, pool, freed)
 
 
 def _claims(tx: Tx, wanting: Collection[PersonId]) -> list[Claim]:
@@ -257,8 +271,8 @@ def _whose_turn(tx: Tx) -> list[PersonId]:
     row = _POOL.first(tx.conn, {"org_id": tx.org_id})
     if row is None:
         return []
-    queue = _longest_waiting(tx, Pool(row.seat_limit, row.used, row.allow_overage), 0)
-    return [waiter.person_id for waiter in queue[: tx.settings.settle_at_once]]
+    pool, most = Pool(row.seat_limit, row.used, row.allow_overage), tx.settings.settle_at_once
+    return [waiter.person_id for waiter in _longest_waiting(tx, pool, 0, most)]
 
 
 def _seated(tx: Tx, person_ids: Collection[PersonId]) -> int:

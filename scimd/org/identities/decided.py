@@ -98,7 +98,10 @@ def _free(
     if not person_ids:
         return set()
     asserted = select(assertions.c.person_id).where(
-        assertions.c.org_id == org_id, assertions.c.source_id == source.id, assertions.c.state == "live"
+        assertions.c.org_id == org_id,
+        assertions.c.source_id == source.id,
+        assertions.c.state == "live",
+        among(conn, assertions.c.person_id, person_ids),
     )
     query = select(people.c.id).where(
         people.c.org_id == org_id,

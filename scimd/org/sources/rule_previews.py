@@ -7,6 +7,7 @@ pure standing. A thing that a rule would make has no id yet; its name stands for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -202,16 +203,23 @@ class _Difference:
 
 
 async def look(door: Door, wish: Wish, at_most: int | None = None) -> Preview:
-    """Who would gain and lose: by portions, each read for itself, so that no reader is held for long."""
-    ids, tally, moved = wish.concerned[:at_most], Tally(), list[_Difference]()
-    seat_moves = list[SeatMove | None]()
+    """Who would gain and lose: by portions, each read for itself, so that no reader is held for long.
+
+    Of a portion nothing is kept but figures, and who is named.
+    """
+    ids, tally, counts = wish.concerned[:at_most], Tally(), Counter[str]()
+    seat_moves, shown = Counter[SeatMove](), list[_Difference]()
     for first in range(0, len(ids), _AT_ONCE):
         portion = ids[first : first + _AT_ONCE]
-        for each in await door.read(partial(_compared, wish=wish, person_ids=portion)):
+        found = await door.read(partial(_compared, wish=wish, person_ids=portion))
+        for each in found:
             tally.add(each.row, each.stored, each.after, wish.book.rules)
-            moved += each.difference()
-            seat_moves.append(each.seat_move)
-    shown = moved[:NAMED]
+        seat_moves += moves(each.seat_move for each in found)
+        moved = [difference for each in found for difference in each.difference()]
+        counts["moving"] += len(moved)
+        counts["gaining"] += sum(bool(each.gains) for each in moved)
+        counts["losing"] += sum(bool(each.loses) for each in moved)
+        shown += moved[: NAMED - len(shown)]
     targets = {thing[1] for each in shown for thing in (*each.gains, *each.loses)}
 
     def told(conn: Connection) -> tuple[tuple[Moved, ...], tuple[str, ...], Seats]:
@@ -226,11 +234,11 @@ async def look(door: Door, wish: Wish, at_most: int | None = None) -> Preview:
     return Preview(
         concerned=len(wish.concerned),
         looked_at=len(ids),
-        moving=len(moved),
-        gaining=sum(bool(each.gains) for each in moved),
-        losing=sum(bool(each.loses) for each in moved),
+        moving=counts["moving"],
+        gaining=counts["gaining"],
+        losing=counts["losing"],
         new_admins=tally.new_admins,
-        seats=seats.told(moves(seat_moves)),
+        seats=seats.told(seat_moves),
         held=held,
         people=people,
     )
