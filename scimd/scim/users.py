@@ -16,6 +16,7 @@ from scimd.org.users import people
 from scimd.org.users.people import AssertUser
 from scimd.scim import patch
 from scimd.scim.documents import bounded, checked, document_of, replacement_of, settled
+from scimd.scim.effort import MAX_GONE_OVER
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
@@ -81,7 +82,7 @@ async def modify(ex: Exchange) -> web.Response:
 class Patched:
     operations: Sequence[patch.Operation]
     rules: patch.PatchRules
-    gone_over: int
+    gone_over: int = MAX_GONE_OVER
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
         return patch.apply(users, stored, self.operations, self.rules, self.gone_over)
