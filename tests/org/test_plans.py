@@ -21,6 +21,7 @@ from scimd.db.tables import events, metadata, people
 from scimd.org.audit import audit_reads
 from scimd.org.audit.audit_reads import EntryFilter
 from scimd.org.authentication import sessions
+from scimd.org.groups import member_rows
 from scimd.org.identities import decided, linking, merging
 from scimd.org.invitations import invitation_list, invitations
 from scimd.org.rulebook import SourceBook
@@ -89,6 +90,13 @@ def test_the_next_to_settle_are_read_from_the_front_of_an_index(conn: Connection
     (text,) = NEXT.texts(conn)
     (step,) = _plan(conn, text)
     assert "USING COVERING INDEX ix_unsettled_turn (org_id=?)" in step
+
+
+def test_members_are_removed_without_a_walk_through_their_groups(conn: Connection) -> None:
+    """A group may have 100,000 others."""
+    for text in member_rows._REMOVE.texts(conn):
+        step, *_ = _plan(conn, text)
+        assert step.endswith("USING PRIMARY KEY (org_id=? AND group_id=? AND member_key=?)")
 
 
 _MOMENT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

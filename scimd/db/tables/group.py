@@ -94,7 +94,8 @@ columns.partial_index("ix_group_members_kept", _m.org_id, _m.group_id, _m.member
 columns.partial_index("ix_group_members_unknown", _m.org_id, _m.source_id, _m.member_key, where=_unknown)
 columns.tell_sqlite(
     group_members,
-    primary="100000000 1000000 10 1",
+    # More than one would search for in a group, so that pairs of group and member are looked for as such.
+    primary="100000000 1000000 100 1",
     ix_group_members_person="100000000 1000000 10 1",
     ix_group_members_child="1000 1000 10 1",
     ix_group_members_nested="1000 1000 10 1",

@@ -39,7 +39,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('grants', 'ix_grants_person', '100000000 1000000 10 10'),
     ('grants', 'ix_grants_target', '100000000 1000000 1000000 1000 1000'),
     ('grants', 'sqlite_autoindex_grants_1', '100000000 1000000 1'),
-    ('group_members', 'group_members', '100000000 1000000 10 1'),
+    ('group_members', 'group_members', '100000000 1000000 100 1'),
     ('group_members', 'ix_group_members_child', '1000 1000 10 1'),
     ('group_members', 'ix_group_members_kept', '1000 1000 10 1'),
     ('group_members', 'ix_group_members_nested', '1000 1000 10 1'),
