@@ -37,6 +37,12 @@ class _Long(asyncio.Event):
         """Whether somebody has taken nothing for so long that they are the first to make room."""
         return self.room._in_the_way() in self.room._untaken
 
+    async def looks_no_more(self, patch: pytest.MonkeyPatch) -> None:
+        """The system may take some of an answer later for whoever takes nothing, and each look notes it."""
+        looks = self.room._watch
+        patch.setattr(room, "_LOOK_EVERY_S", 3600)
+        await eventually(lambda: self.room._watch is not looks)
+
 
 @asynccontextmanager
 async def _served(
@@ -205,12 +211,14 @@ async def test_who_takes_an_answer_slowly_has_all_of_it_and_not_for_ever() -> No
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_whoever_takes_nothing_makes_room_before_anybody_else() -> None:
+async def test_whoever_takes_nothing_makes_room_before_anybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     async with _served(at_most=2) as (host, port, done):
         idle = await asyncio.open_connection(host, port)
         assert await _status(idle, "/short") == 200
         stalled = await asyncio.open_connection(host, port)
         await _ask(stalled, "/large")
+        await eventually(done.takes_nothing)
+        await done.looks_no_more(monkeypatch)
         await eventually(done.takes_nothing)
         late = await asyncio.open_connection(host, port)
         assert await _status(late, "/short") == 200
@@ -227,9 +235,7 @@ async def test_who_took_nothing_for_a_while_and_asks_again_is_as_busy_as_others(
         resumed = await asyncio.open_connection(host, port)
         await _ask(resumed, "/large")
         await eventually(done.takes_nothing)
-        looks = done.room._watch
-        monkeypatch.setattr(room, "_LOOK_EVERY_S", 3600)
-        await eventually(lambda: done.room._watch is not looks)  # the last look was before it goes on
+        await done.looks_no_more(monkeypatch)  # the last look is before it goes on
         await _head(resumed)
         await _ask(resumed, "/long")
         await eventually(lambda: done.begun)
