@@ -23,10 +23,11 @@ from scimd.http.whole import Whole
 from scimd.org.reading.keyset import Position
 from scimd.org.tokens.tokens import TokenHolder
 from scimd.org.tx import Context, Door
-from scimd.scim import documents, patch, path_keys, request_log
+from scimd.scim import documents, path_keys, request_log
 from scimd.scim.effort import MAX_GONE_OVER, Together
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
 from scimd.scim.etag import precondition
+from scimd.scim.operations import Operation, check_number
 from scimd.scim.quirks import Part, Profile
 from scimd.scim.values import Rules
 
@@ -166,7 +167,7 @@ class Exchange:
             raise ScimError(413, f"The body has more than {_MAX_KEYS} attributes.")
         if part == "patch":
             many = next((each for key, each in message.items() if key.lower() == "operations"), None)
-            patch.check_number(many, self.settings.max_operations)
+            check_number(many, self.settings.max_operations)
         body, applied = self.profile.transform(kind.name, part, message)
         if part == "patch":
             documents.check_message(documents.PATCH_URN, body, self.rules)
@@ -180,7 +181,7 @@ class Exchange:
             self.request[request_log.TRANSFORMS] = tuple(dict.fromkeys((*before, *made)))
         return body
 
-    def may_go_over(self, operations: Sequence[patch.Operation]) -> int:
+    def may_go_over(self, operations: Sequence[Operation]) -> int:
         """How many values this PATCH may go over. Raises 413 where those before it left nothing."""
         if self.together is None:
             return MAX_GONE_OVER

@@ -20,6 +20,7 @@ from scimd.scim.documents import document_of
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
+from scimd.scim.operations import operations_of
 from scimd.scim.values import refuse_single
 
 #: From so many members on, their ids are taken beside the loop: it takes some 2 ms.
@@ -57,7 +58,7 @@ async def replace(ex: Exchange) -> web.Response:
 async def modify(ex: Exchange) -> web.Response:
     """PATCH /Groups/{id}: 204, unless the profile or a projection asks for the resource."""
     given = await ex.body(GROUP, "patch")
-    operations = patch.operations_of(given, ex.settings.max_operations, ex.profile.rules)
+    operations = operations_of(given, ex.settings.max_operations, ex.profile.rules)
     gone_over = ex.may_go_over(operations)
     rest, members = members_patch.split(operations, ex.rules, ex.settings.base_url)
     if ex.together is not None:

@@ -32,7 +32,7 @@ from scimd.scim.effort import bound_paths
 from scimd.scim.errors import ScimError, invalid_value, no_target, read_only, shown
 from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
-from scimd.scim.patch import Operation
+from scimd.scim.operations import Operation
 from scimd.scim.paths import chooser, parse_path, selection
 from scimd.scim.plural import listed
 from scimd.scim.values import Rules, is_uri, taken_one

@@ -8,85 +8,28 @@ a value without path are paths themselves, since clients send ``name.givenName``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 from scim2_models.path import AttrPath, FilterNode, ValuePath
 
-from scimd.core.attributes import GROUP_URN, USER_URN, Attribute, Resolved, ResourceKind, Schema
+from scimd.core.attributes import Attribute, Resolved, ResourceKind, Schema
 from scimd.core.people import Document
-from scimd.core.travelling import travels
 from scimd.scim.documents import bounded, require, writable
 from scimd.scim.effort import MAX_GONE_OVER, Effort, bound_paths
-from scimd.scim.errors import (
-    ScimError,
-    invalid_path,
-    invalid_syntax,
-    invalid_value,
-    no_target,
-    read_only,
-    shown,
-)
+from scimd.scim.errors import ScimError, invalid_path, invalid_value, no_target, read_only
 from scimd.scim.filters import Binder, is_present
 from scimd.scim.nesting import unpacked
+from scimd.scim.operations import Op, Operation, PatchRules
 from scimd.scim.paths import chooser, described_by, is_any_other, parse_path, selection
 from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
 from scimd.scim.references import References
-from scimd.scim.single import object_of, plain_of
-from scimd.scim.values import DROPPED, Rules, few_enough, one_primary, taken, taken_one, unknown
+from scimd.scim.single import plain_of
+from scimd.scim.values import DROPPED, few_enough, one_primary, taken, taken_one, unknown
 
-Op = Literal["add", "remove", "replace"]
-
-
-class _Absent(Enum):
-    """The value of an operation without one: a singleton, also after a way through ``pickle``."""
-
-    ABSENT = 0
-
-
-_ABSENT = _Absent.ABSENT
-_OPS: Mapping[str, Op] = {"add": "add", "remove": "remove", "replace": "replace"}
-_CORE = frozenset((USER_URN.lower(), GROUP_URN.lower()))
 #: Of all paths of one PATCH that stay for the document; each costs a parse and a pass over values.
 MAX_PATHS_CHARS = 16_384
-
-
-@travels
-@dataclass(frozen=True, slots=True)
-class PatchRules:
-    """How a profile wants PATCH done.
-
-    ``create_missing``: a value filter that matches nothing creates what it describes, instead of
-    noTarget. ``remove_listed``: a remove with a value takes away the listed values, instead of being
-    refused. ``out_of_list``: a list of one where one plain value belongs, ``["X"]``, ``[{"value": "X"}]`` or
-    ``[{"$ref": null, "value": "X"}]``, is that value (Entra ID: MicrosoftDocs/azure-docs#42220, and
-    ``OperationValue.cs`` of AzureAD/SCIMReferenceCode, which leaves out a null ``$ref``; Keycloak's plugins:
-    ``PatchRequestOperation.java`` of Captain-P-Goldfish/SCIM-SDK; checked 2026-11), and the object of an
-    operation without path likewise. ``allow_none``: a message without any operation changes nothing, instead
-    of invalidSyntax.
-    """
-
-    values: Rules = field(default_factory=Rules)
-    create_missing: bool = True
-    remove_listed: bool = True
-    out_of_list: bool = True
-    allow_none: bool = False
-
-
-@travels
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """``value`` is the sentinel ABSENT where none was sent; null is a value."""
-
-    op: Op
-    path: str | None
-    value: Any = _ABSENT
-
-    @property
-    def has_value(self) -> bool:
-        return self.value is not _ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,48 +39,6 @@ class Target:
     found: Resolved
     chosen: FilterNode | None
     text: str
-
-
-# ------------------------------------------------------------------------------ reading a message
-
-
-_LENIENT = PatchRules()
-
-
-def operations_of(
-    body: Mapping[str, Any], at_most: int, rules: PatchRules = _LENIENT
-) -> tuple[Operation, ...]:
-    """The operations of a PatchOp message; its keys and ``op`` in any case."""
-    keys = {key.lower(): value for key, value in body.items()}
-    many = keys.get("operations")
-    if not isinstance(many, list) or not (many or rules.allow_none):
-        raise invalid_syntax("Operations must be an array with at least one operation.")
-    check_number(many, at_most)
-    return tuple(_operation(each, rules) for each in many)
-
-
-def check_number(operations: Any, at_most: int) -> None:
-    """Refuse more operations than are allowed, before anybody looks at each."""
-    if isinstance(operations, list) and len(operations) > at_most:
-        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.")
-
-
-def _operation(each: Any, rules: PatchRules) -> Operation:
-    if not isinstance(each, dict | Mapping):
-        raise invalid_syntax("Operations: each must be an object.")
-    keys = {key.lower(): value for key, value in each.items()}
-    op, path = keys.get("op"), keys.get("path")
-    if not isinstance(op, str) or op.lower() not in _OPS:
-        raise invalid_syntax(f"op must be add, remove or replace, not {shown(op)}.")
-    if path is not None and not isinstance(path, str):
-        raise invalid_path(str(path), "it must be a string")
-    value = keys.get("value", _ABSENT)
-    if not path or path.lower() in _CORE:
-        value = _object(value, rules, may_be_value=False)
-    return Operation(_OPS[op.lower()], path or None, value)
-
-
-# ------------------------------------------------------------------------------ applying
 
 
 def apply(
@@ -222,7 +123,7 @@ class _Patching:
     def _schema(self, schema: Schema, operation: Operation) -> None:
         """The path is a schema's URN: its attributes, all of them or those in the value."""
         own = schema is self.kind.schema
-        operation = replace(operation, value=_object(operation.value, self.rules, may_be_value=not own))
+        operation = replace(operation, value=self.rules.object_in(operation.value, may_be_value=not own))
         if own and operation.op == "remove":
             raise no_target(schema.id, "remove needs the path of an attribute")
         if own:
@@ -268,7 +169,7 @@ class _Patching:
         if plain and isinstance(operation.value, list) and self.rules.out_of_list:
             operation = replace(operation, value=plain_of(operation.value))
         elif row.type == "complex" and not row.multi:
-            operation = replace(operation, value=_object(operation.value, self.rules))
+            operation = replace(operation, value=self.rules.object_in(operation.value))
         elif row.type == "complex" and self.rules.values.tolerant:
             operation = replace(operation, value=unpacked(operation.value))
         self.effort.given(operation.value)
@@ -467,10 +368,6 @@ def _with(value: Mapping[str, Any], name: str, part: Any) -> Document:
     if part is not None:
         changed[name] = part
     return changed
-
-
-def _object(value: Any, rules: PatchRules, *, may_be_value: bool = True) -> Any:
-    return object_of(value, packed=rules.values.tolerant, listed=rules.out_of_list, may_be_value=may_be_value)
 
 
 def _adds_nothing(operation: Operation, value: Any) -> bool:

@@ -20,6 +20,7 @@ from scimd.scim.effort import MAX_GONE_OVER
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
+from scimd.scim.operations import Operation, PatchRules, operations_of
 
 
 async def create(ex: Exchange) -> web.Response:
@@ -64,7 +65,7 @@ class Replaced:
 async def modify(ex: Exchange) -> web.Response:
     """PATCH /Users/{id}: atomic, applied to the stored document inside the transaction."""
     given = await ex.body(ex.users, "patch")
-    operations = patch.operations_of(given, ex.settings.max_operations, ex.profile.rules)
+    operations = operations_of(given, ex.settings.max_operations, ex.profile.rules)
     changed = await people.change_user(
         ex.door,
         ex.ctx,
@@ -80,8 +81,8 @@ async def modify(ex: Exchange) -> web.Response:
 @travels
 @dataclass(frozen=True, slots=True)
 class Patched:
-    operations: Sequence[patch.Operation]
-    rules: patch.PatchRules
+    operations: Sequence[Operation]
+    rules: PatchRules
     gone_over: int = MAX_GONE_OVER
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:

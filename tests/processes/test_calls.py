@@ -24,10 +24,9 @@ from scimd.org.settling.settle import settle
 from scimd.org.tx import Door
 from scimd.org.users import people
 from scimd.org.users.people import AssertUser
-from scimd.scim import patch
 from scimd.scim.errors import ScimError
 from scimd.scim.etag import precondition
-from scimd.scim.patch import PatchRules
+from scimd.scim.operations import PatchRules, operations_of
 from scimd.scim.users import Patched, Replaced
 from tests.org.house import House, house, user
 from tests.org.test_together import counting
@@ -66,7 +65,7 @@ async def beside(other: House, url: str) -> AsyncIterator[House]:
 
 def patched(**operation: Any) -> Patched:
     body = {"schemas": [], "Operations": [operation]}
-    return Patched(patch.operations_of(body, 10), PatchRules())
+    return Patched(operations_of(body, 10), PatchRules())
 
 
 async def test_calls_are_done_together_by_the_one_who_writes(

@@ -11,7 +11,8 @@ from scimd.scim import effort
 from scimd.scim.documents import MAX_DOCUMENT_BYTES, PATCH_URN
 from scimd.scim.effort import MAX_GONE_OVER, Together
 from scimd.scim.errors import ScimError
-from scimd.scim.patch import apply, operations_of
+from scimd.scim.operations import operations_of
+from scimd.scim.patch import apply
 from scimd.scim.quirks.profiles import DEFAULT
 from tests.scim.serving import Client
 from tests.scim.test_bulk import bulk, statuses

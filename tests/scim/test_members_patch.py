@@ -13,7 +13,8 @@ from scimd.core.attributes import GROUP, GROUP_URN
 from scimd.scim import members_patch
 from scimd.scim.errors import ScimError
 from scimd.scim.members_patch import split
-from scimd.scim.patch import apply, operations_of
+from scimd.scim.operations import operations_of
+from scimd.scim.patch import apply
 from scimd.scim.paths import parse_path
 from scimd.scim.quirks.profiles import named
 from scimd.scim.values import Rules

@@ -11,7 +11,8 @@ from scimd.core.attributes import ENTERPRISE_URN, GROUP, GROUP_URN, USER_URN
 from scimd.scim import members_patch
 from scimd.scim.errors import ScimError
 from scimd.scim.nesting import MAX_DEPTH, unpacked
-from scimd.scim.patch import apply, operations_of
+from scimd.scim.operations import operations_of
+from scimd.scim.patch import apply
 from scimd.scim.quirks.profiles import DEFAULT, RFC
 from tests.scim.serving import Client, Installation
 from tests.scim.test_patch import DANA, HOME, WORK, changes, op

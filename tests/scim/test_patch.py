@@ -12,7 +12,8 @@ from scimd.core.attributes import ENTERPRISE_URN, USER, USER_URN, Schema
 from scimd.core.attributes.rows import text
 from scimd.core.bearer import PROFILES as NAMES
 from scimd.scim.errors import ScimError
-from scimd.scim.patch import apply, operations_of
+from scimd.scim.operations import operations_of
+from scimd.scim.patch import apply
 from scimd.scim.quirks.profiles import DEFAULT, PROFILES, RFC, named
 
 DANA: dict[str, Any] = {

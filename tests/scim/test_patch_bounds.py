@@ -11,7 +11,8 @@ import pytest
 from scimd.core.attributes import USER
 from scimd.scim.effort import MAX_GONE_OVER
 from scimd.scim.errors import ScimError
-from scimd.scim.patch import apply, operations_of
+from scimd.scim.operations import operations_of
+from scimd.scim.patch import apply
 from scimd.scim.quirks.profiles import DEFAULT
 from tests.scim.test_patch import DANA, op, patched
 

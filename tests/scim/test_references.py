@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from scimd.core.attributes import ENTERPRISE_URN, USER
-from scimd.scim.patch import apply, operations_of
+from scimd.scim.operations import operations_of
+from scimd.scim.patch import apply
 from scimd.scim.quirks.profiles import PROFILES, named
 from tests.scim.test_patch import op
 

@@ -18,7 +18,7 @@ from scim2_models.path import FilterNode
 from scimd.core.catalogue import Form
 from scimd.core.people import Document
 from scimd.scim import filters
-from scimd.scim.patch import PatchRules
+from scimd.scim.operations import PatchRules
 
 Part = Literal["create", "replace", "patch"]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scim2_models.path import FilterNode
 
-from scimd.scim.patch import PatchRules
+from scimd.scim.operations import PatchRules
 from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin, ping, wso2
 from scimd.scim.values import Rules
 
