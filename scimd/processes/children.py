@@ -176,16 +176,29 @@ def _read(length: int) -> bytes:
 
 
 async def unless_it_hangs(living: Coroutine[Any, Any, int], hangs: asyncio.Event) -> int:
-    """As ``living``, which is cancelled where it hangs: however it ends then, it counts as killed."""
+    """As ``living``, which is cancelled where it hangs: however it ends then, it counts as killed.
+
+    Also where this is cancelled meanwhile its end is waited for: nobody else would see to it.
+    """
     life, hanging = asyncio.ensure_future(living), asyncio.ensure_future(hangs.wait())
     try:
         await asyncio.wait((life, hanging), return_when=asyncio.FIRST_COMPLETED)
     finally:
         hanging.cancel()
-        if not life.done():
-            life.cancel()
-            await asyncio.wait((life,))
+        life.cancel()
+        await _end_of(life)
     return -signal.SIGKILL if life.cancelled() else life.result()
+
+
+async def _end_of(life: asyncio.Future[int]) -> None:
+    cancelled: asyncio.CancelledError | None = None
+    while not life.done():
+        try:
+            await asyncio.wait((life,))
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
 
 
 async def keep(name: str, live: Callable[[bool], Awaitable[int]], ending: asyncio.Event) -> None:

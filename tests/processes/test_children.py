@@ -184,6 +184,31 @@ async def test_whoever_hangs_is_ended_and_counts_as_killed() -> None:
     assert ended == ["yes", "yes"]
 
 
+async def test_whoever_hangs_is_ended_also_where_all_are_to_end_meanwhile() -> None:
+    ended: list[str] = []
+    hangs, may_end = asyncio.Event(), asyncio.Event()
+
+    async def living() -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("asked to")
+            await may_end.wait()
+            ended.append("yes")
+        return 0
+
+    life = asyncio.create_task(children.unless_it_hangs(living(), hangs))
+    await asyncio.sleep(0)
+    hangs.set()
+    await eventually(lambda: ended)
+    life.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await life
+    assert ended == ["asked to", "yes"]
+
+
 async def test_another_takes_the_place_of_one_who_answers_and_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     port, ending, ended = connections.Port("127.0.0.1", 0), asyncio.Event(), []
 
