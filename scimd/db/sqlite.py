@@ -132,7 +132,7 @@ class Handle:
 
     def close_makeshift(self) -> None:
         """After use; see ``File``."""
-        if self._file.makeshift:
+        if self.raw in self._file.makeshift:
             self.close()
 
     @property
@@ -151,7 +151,7 @@ class Handle:
     def close(self) -> None:
         conn, raw, self._conn, self.raw = self._conn, self.raw, None, None
         if raw is not None:
-            self._file.closes()
+            self._file.closes(raw)
         if conn is not None:
             conn.invalidate()  # closes the file whatever state the transaction is in
             self._notion.pop_all()  # closing the connection ends it
@@ -222,7 +222,7 @@ class Carrier:
             try:
                 raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             finally:
-                self._file.closes()
+                self._file.closes(raw)
                 raw.close()
         except (sqlite3.Error, FileGone):  # a full disk, say: COMMIT meets it too, and says so
             return
@@ -238,7 +238,6 @@ class Writer:
 
     def __init__(self, file: File, tuning: Tuning) -> None:
         self._tuning = tuning
-        self._file = file
         self._handle = Handle(file, tuning.busy_timeout_s, tuning.write_cache_kib, query_only=False)
         self._wary_until = 0.0  # on time.monotonic
         self._carrier = Carrier(file, tuning.busy_timeout_s)
@@ -405,7 +404,6 @@ class Writer:
         except (sqlite3.Error, SQLAlchemyError):
             self._handle.close()
             return
-        self._file.met(exc)
         if spoils_the_handle(exc):
             self._handle.close()
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TypeAlias
 
-from scimd.db.faults import FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone, is_busy, is_read_only
+from scimd.db.faults import FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone, is_busy
 
 STATEMENTS = 512
 #: Whoever carries all of the log over leaves so much of it, to be written over.
@@ -30,9 +30,9 @@ class File:
     that is lost. So after each COMMIT the two are looked at, before anybody is told of it; those who read
     look now and then. What was moved away may be moved back.
 
-    What is opened while the files can only be read stays so, and so does all that is opened beside it: the
-    connections of a process share what they hold of the log. ``makeshift`` asks for each of them to be
-    closed after use, until none is open.
+    What is opened while the files can only be read stays so, and so may what is opened beside it: the
+    connections of a process share what they hold of the log. These are ``makeshift``, and whoever has one
+    closes it after use.
 
     No code in a scimd process opens the database file by itself, not even to read it: closing it again takes
     SQLite's POSIX locks away from the whole process.
@@ -44,7 +44,7 @@ class File:
         self._log_path = ""
         self._log: _Identity = None  # while it is open: who is the last to close it removes the log
         self._open = 0
-        self.makeshift = False
+        self.makeshift: set[sqlite3.Connection] = set()
         self._lock = threading.Lock()
         self._look_at = 0.0  # on time.monotonic
 
@@ -53,16 +53,17 @@ class File:
     ) -> sqlite3.Connection:
         """Another connection. Raises sqlite3.Error; FileGone where it would be one to another file."""
         self.look()
-        makeshift = not self._can_be_written()
+        makeshift = self._opens_makeshift()  # asked twice: it may be otherwise meanwhile
         raw = connect(self._path, busy_timeout_s, query_only=query_only, statements=statements)
         with self._lock:
             self._open += 1
-            self.makeshift |= makeshift
+            if makeshift or self._opens_makeshift():
+                self.makeshift.add(raw)
         try:
             self._remember()
             self.look()
         except BaseException:
-            self.closes()
+            self.closes(raw)
             raw.close()
             raise
         return raw
@@ -74,23 +75,20 @@ class File:
                 self._log_path = f"{os.path.realpath(self._path)}-wal"
                 self._file = _identity(str(self._path))
 
-    def closes(self) -> None:
-        """Say that one of its connections is about to be closed."""
+    def closes(self, raw: sqlite3.Connection) -> None:
+        """Say that this connection is about to be closed."""
         with self._lock:
             self._open -= 1
+            self.makeshift.discard(raw)
             if self._open == 0:
                 self._log = None
-                self.makeshift = False
 
-    def met(self, exc: Exception) -> None:
-        """Say what went wrong for who writes."""
-        if is_read_only(exc):
-            self.makeshift = True
-
-    def _can_be_written(self) -> bool:
+    def _opens_makeshift(self) -> bool:
         there = os.path.realpath(self._path)
         paths = (there, f"{there}-wal", f"{there}-shm")
-        return all(os.access(path, os.W_OK) or not os.access(path, os.F_OK) for path in paths)
+        return bool(self.makeshift) or any(
+            os.access(path, os.F_OK) and not os.access(path, os.W_OK) for path in paths
+        )
 
     def look(self) -> None:
         """Raises FileGone. Costs some microseconds."""

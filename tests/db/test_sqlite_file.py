@@ -166,8 +166,9 @@ async def test_a_connection_to_what_cannot_be_looked_at_is_counted_no_more(
         with pytest.raises(FileGone):
             held.open(0.1, query_only=True)
     assert held._open == 0
-    held.open(0.1, query_only=True).close()
-    held.closes()
+    raw = held.open(0.1, query_only=True)
+    held.closes(raw)
+    raw.close()
 
 
 @pytest.mark.parametrize("beside", ["", "-wal"])
