@@ -117,7 +117,6 @@ OTHER_SESSION = (
 _ROLLS_BACK_ALL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY,
                    sqlite3.SQLITE_INTERRUPT}  # fmt: skip
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_ENDS_THE_BATCH = _ROLLS_BACK_ALL | _DAMAGED | {sqlite3.SQLITE_READONLY}
 # Of these the disk's being full or read-only is the usual cause; of the others it is none.
 _NO_ROOM_SQLITE = {
     sqlite3.SQLITE_IOERR_WRITE,
@@ -185,10 +184,8 @@ def is_busy(exc: BaseException) -> bool:
 
 
 def ends_the_batch(exc: BaseException) -> bool:
-    """Whether SQLite may have rolled back the whole transaction, over the head of a savepoint; or it takes
-    another connection to write.
-    """
-    return sqlite_code(exc) in _ENDS_THE_BATCH
+    """Whether SQLite may have rolled back the whole transaction, over the head of a savepoint."""
+    return sqlite_code(exc) in _ROLLS_BACK_ALL | _DAMAGED
 
 
 def spoils_the_handle(exc: BaseException) -> bool:

@@ -293,6 +293,8 @@ async def test_what_no_thread_can_be_started_for_is_refused_and_the_next_call_tr
     assert await database.read(names) == ["item 2"], "what was refused is not done later on"
     assert await asyncio.gather(*(database.read(count) for _ in range(9))) == [1] * 9
     system.left = 100
+    await database.read(count)
+    assert len(database._doors._readers._threads) == PATIENT.reader_threads  # type: ignore[union-attr]
     await database.aclose()
 
 
