@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scimd.core.errors import DatabaseUnavailable
-from scimd.db import migrate
-from scimd.db.engine import Database
-from scimd.db.faults import TOO_MANY_FILES
-from tests.db.schema import add, opened
-from tests.support.patience import AT_MOST_S, PATIENT
+from tests.db.schema import opened
+from tests.support.patience import AT_MOST_S
 from tests.support.requirement import program, require
 
 # Whoever may do everything may write read-only files, too: in a process of its own that may not.
@@ -107,22 +102,3 @@ async def test_what_was_opened_while_the_files_could_only_be_read_writes_once_th
         first, there = (["full", "full"], 0) if how == "started" else ([1, 2, "full", "full"], 2)
         found = [*first, [there, there], *[there] * 8]
         assert done.stdout.splitlines()[-2:] == [f"{found} [5, 6, 7] {there + 3}", "kept"]
-
-
-async def test_too_many_open_files_are_called_so(url: str) -> None:
-    migrate.upgrade(url)
-    database = Database.open(url, PATIENT)
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(map(int, os.listdir("/dev/fd")))
-    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(highest)]
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 2, limits[1]))
-        with pytest.raises(DatabaseUnavailable) as refused:
-            await database.write(add(1))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for each in held:
-            os.close(each)
-    assert refused.value.detail == TOO_MANY_FILES
-    await database.ping()
-    await database.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, text
 from scimd.core.errors import DatabaseUnavailable, Overloaded, StorageFull
 from scimd.db import sqlite
 from scimd.db.engine import Database, Tuning
+from scimd.db.faults import TOO_MANY_FILES
 from tests.db.schema import Busy, add, count, items, names, opened
 from tests.support.patience import AT_MOST_S, PATIENT
 
@@ -307,3 +309,23 @@ async def test_whoever_writes_is_answered_though_no_thread_can_carry_the_log(
         system = NoThreads(monkeypatch)
         assert [await database.write(add(number)) for number in (2, 3)] == [2, 3]
         system.left = 100
+
+
+async def test_too_many_open_files_are_called_so(url: str) -> None:
+    async with opened(url):
+        pass
+    database = Database.open(url, PATIENT)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/dev/fd")))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(highest)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 2, limits[1]))
+        with pytest.raises(DatabaseUnavailable) as refused:
+            await database.write(add(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for each in held:
+            os.close(each)
+    assert refused.value.detail == TOO_MANY_FILES
+    await database.ping()
+    await database.aclose()
