@@ -1,9 +1,9 @@
 """Migrations: forward only, one transaction each time, one process at a time.
 
 A developer who has changed ``tables/`` writes the next version with
-``python -c "from scimd.db.migrate import revision; revision('0005', 'what changes')"``, formats it and
-reads it: changed triggers and moves of data are not found by comparison. The first four make the schema,
-each the tables of some of the nouns.
+``python -c "from scimd.db.migrate import revision; revision('its number', 'what changes')"``, formats it and
+reads it: changed triggers, moves of data and what SQLite is told of a table that is there already are not
+found by comparison. The first four make the schema, each the tables of some of the nouns.
 """
 
 from __future__ import annotations

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TypeVar
 
 from sqlalchemy import Connection, NullPool, create_engine
@@ -17,6 +16,7 @@ from scimd.db.compiled import bounded
 from scimd.db.faults import FileGone, LostRace, ends_the_batch, is_busy, spoils_the_handle, sqlite_refusal
 from scimd.db.kept import keep_on
 from scimd.db.sqlite_file import STATEMENTS, File
+from scimd.db.sqlite_log import Carrier
 from scimd.db.work import Inbox, Job, NoGlance, Tuning, Turn, answer, told
 
 # The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
@@ -26,11 +26,6 @@ _ASK_AGAIN_S = 0.001
 GIVE_WAY_S = 0.003
 _GLANCE_S = 0.01
 _WARY_S = 1.0
-_CARRY_ROWS = 8192
-#: A system that is short of memory puts out of it what nobody touched for some seconds.
-_PAUSE_S = 5.0
-#: More than one call writes: others will follow, and go through the log.
-_BURST_ROWS = 64
 #: A reader's are clients' filters above all, each of which takes up to 0.3 MB and may never come again.
 _READERS_STATEMENTS = 64
 T = TypeVar("T")
@@ -172,60 +167,6 @@ class Handle:
         if self.when_long is not None:
             self.when_long()
         return time.monotonic() > self.deadline > 0.0
-
-
-class Carrier:
-    """Carries the write-ahead log over into the file, in a thread of its own, beside those who write.
-
-    Left to COMMIT, which does it once the log is twice as long, whoever's turn it is would wait for 32 MB to
-    be written and synced. Where much comes after a pause, it has the log read into memory for what follows.
-    """
-
-    def __init__(self, file: File, busy_timeout_s: float) -> None:
-        self._file = file
-        self._busy_timeout_s = busy_timeout_s
-        self._carried = 0
-        self._followed = 0
-        self._followed_at = time.monotonic()
-        self._burst_from: int | None = None
-        self._thread: threading.Thread | None = None
-
-    def follow(self, written: int) -> None:
-        """After a COMMIT. ``written``: rows so far, of this connection; each is about one page of the log."""
-        now = time.monotonic()
-        self._carried, self._followed = min(self._carried, written), min(self._followed, written)
-        if now - self._followed_at > _PAUSE_S:
-            self._burst_from = self._followed
-        self._followed, self._followed_at = written, now
-        if self._thread is not None and self._thread.is_alive():
-            return
-        if written - self._carried > _CARRY_ROWS:
-            self._carried = written
-            self._begin(self._carry)
-        elif self._burst_from is not None and written - self._burst_from > _BURST_ROWS:
-            self._burst_from = None
-            self._begin(self._file.recall_log)
-
-    def _begin(self, task: Callable[[], None]) -> None:
-        thread = threading.Thread(target=task, name="carrier", daemon=True)
-        with suppress(RuntimeError):  # the system has no thread for us: COMMIT does it once it has to
-            thread.start()
-            self._thread = thread
-
-    def close(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-
-    def _carry(self) -> None:
-        try:
-            raw = self._file.open(self._busy_timeout_s, query_only=False)
-            try:
-                raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            finally:
-                self._file.closes(raw)
-                raw.close()
-        except (sqlite3.Error, FileGone):  # a full disk, say: COMMIT meets it too, and says so
-            return
 
 
 class Writer:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,9 +13,7 @@ from scimd.db.faults import FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGon
 
 STATEMENTS = 512
 #: Whoever carries all of the log over leaves so much of it, to be written over.
-_LOG_BYTES = 64 << 20
-#: What Linux reads ahead at most when it is told of a part that will be wanted.
-_PART_BYTES = 2 << 20
+LOG_BYTES = 64 << 20
 _LOOK_EVERY_S = 1.0
 #: Device and inode; None: nothing is there.
 _Identity: TypeAlias = tuple[int, int] | None
@@ -41,7 +37,7 @@ class File:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: _Identity = None  # since it was first opened
-        self._log_path = ""
+        self.log_path = ""  # known once it was opened
         self._log: _Identity = None  # while it is open: who is the last to close it removes the log
         self._open = 0
         self.makeshift: set[sqlite3.Connection] = set()
@@ -72,7 +68,7 @@ class File:
         with self._lock:
             if self._file is None:
                 # SQLite has the log beside what a symbolic link stands for.
-                self._log_path = f"{os.path.realpath(self._path)}-wal"
+                self.log_path = f"{os.path.realpath(self._path)}-wal"
                 self._file = _identity(str(self._path))
 
     def closes(self, raw: sqlite3.Connection) -> None:
@@ -96,33 +92,17 @@ class File:
         if self._file is not None and _identity(str(self._path)) != self._file:
             raise FileGone(str(self._path), FILE_GONE)
         if not self._has_its_log():
-            raise FileGone(self._log_path, LOG_GONE)
+            raise FileGone(self.log_path, LOG_GONE)
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def _has_its_log(self) -> bool:
         with self._lock:
             if not self._open:
                 return True
-            found = _identity(self._log_path)
+            found = _identity(self.log_path)
             if self._log is None:
                 self._log = found
             return self._log == found
-
-    def recall_log(self) -> None:
-        """Have the system read the log into memory, where it put parts of it out. Takes some milliseconds.
-
-        A frame of the log begins and ends within pages of the file. Whoever writes over a page that is not
-        in memory waits until it was read; so would COMMIT, for each of its pages, once through the log.
-        """
-        if sys.platform != "linux":
-            return
-        with contextlib.suppress(OSError):  # whoever writes meets it too, and says so
-            log = os.open(self._log_path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                for start in range(0, _LOG_BYTES, _PART_BYTES):
-                    os.posix_fadvise(log, start, _PART_BYTES, os.POSIX_FADV_WILLNEED)
-            finally:
-                os.close(log)
 
     def look_now_and_then(self, now: float) -> None:
         """As ``look``, where the last one was some time ago, or found something wrong."""
@@ -188,7 +168,7 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
     if query_only:
         raw.execute("PRAGMA query_only=ON")
     else:
-        raw.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
+        raw.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
         # Changes of people touch much the same pages: carried over every 1,000 pages (the default), each
         # would be written and synced again and again. See Carrier.
         raw.execute("PRAGMA wal_autocheckpoint=16384")

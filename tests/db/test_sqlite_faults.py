@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded, StorageFull
-from scimd.db import sqlite
+from scimd.db import sqlite_log
 from scimd.db.engine import Database, Tuning
 from scimd.db.faults import TOO_MANY_FILES
 from tests.db.schema import Busy, add, count, items, names, opened
@@ -305,7 +305,7 @@ async def test_whoever_writes_is_answered_though_no_thread_can_carry_the_log(
 ) -> None:
     async with opened(url) as database:
         await database.write(add(1))
-        monkeypatch.setattr(sqlite, "_CARRY_ROWS", 0)
+        monkeypatch.setattr(sqlite_log, "_CARRY_ROWS", 0)
         system = NoThreads(monkeypatch)
         assert [await database.write(add(number)) for number in (2, 3)] == [2, 3]
         system.left = 100

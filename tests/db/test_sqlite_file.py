@@ -18,11 +18,11 @@ import pytest
 import structlog
 
 from scimd.core.errors import DatabaseUnavailable
-from scimd.db import migrate, sqlite
+from scimd.db import migrate, sqlite, sqlite_log
 from scimd.db.engine import Database, Tuning
 from scimd.db.faults import CANNOT_OPEN, FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone
-from scimd.db.sqlite import Carrier
 from scimd.db.sqlite_file import File
+from scimd.db.sqlite_log import Carrier
 from tests.db.schema import add, count, names, opened
 from tests.support.patience import PATIENT
 from tests.support.requirement import require
@@ -269,14 +269,14 @@ async def test_the_log_is_read_into_memory_where_much_comes_after_a_pause_and_on
     monkeypatch.setattr(os, "posix_fadvise", recorded)
     async with opened(url) as database:
         await database.write(add(1))
-        monkeypatch.setattr(sqlite, "_BURST_ROWS", 2)
+        monkeypatch.setattr(sqlite_log, "_BURST_ROWS", 2)
         for number in range(2, 6):
             await database.write(add(number))  # much, and no pause
-        monkeypatch.setattr(sqlite, "_PAUSE_S", 0.0)
+        monkeypatch.setattr(sqlite_log, "_PAUSE_S", 0.0)
         for number in range(6, 10):
             await database.write(add(number))  # one at a time, each after a pause
         assert asked == []
-        monkeypatch.setattr(sqlite, "_PAUSE_S", 5.0)
+        monkeypatch.setattr(sqlite_log, "_PAUSE_S", 5.0)
         await database.write(add(10))
         assert asked == []
         carrier = database._doors._writer._hand()._carrier  # type: ignore[union-attr]
