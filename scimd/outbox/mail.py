@@ -215,11 +215,7 @@ class _Client(aiosmtplib.SMTP):
         begun = await self.execute_command(b"DATA", **options)
         if begun.code != aiosmtplib.SMTPStatus.start_input:
             raise aiosmtplib.SMTPDataError(begun.code, begun.message)
-        try:
-            await self.hand_over()
-        except BaseException:
-            self.close()  # the server waits for a mail, and would take the next command for its text
-            raise
+        await self.hand_over()
         if self.protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
         octets = message.encode("ascii") if isinstance(message, str) else message
@@ -288,7 +284,7 @@ class SmtpMailer:
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as exc:
             raise self._given_up(exc) from exc
         except BaseException:
-            self._hang_up()  # nothing more is said to a server that is in the middle of something
+            self._hang_up()  # a server that waits for a mail would take the next command for its text
             raise
         self._put_off_in_a_row = 0
 
@@ -379,7 +375,7 @@ def _verdict(exc: BaseException) -> MailFailure:
             return MailUnavailable("the mail server closed the connection")
         case TimeoutError():
             return MailUnavailable("the mail server did not answer in time")
-        case ValueError() if not isinstance(exc, OSError):
+        case ValueError():
             return MailRefused("the stored address is not one that mail can be sent to")
         case _:
             return MailUnavailable(one_line(str(exc)) or type(exc).__name__)

@@ -40,8 +40,9 @@ class Server:
         self._answers, self._tls = {**GOOD, **told}, tls
         self.port = self.takes = self.open = 0
         self.asked: list[str] = []
-        #: So many mails it takes over one connection; and what it says before it ends that, if anything.
-        self.at_most, self.takes_leave = 1000, ""
+        #: So many mails it takes over one connection; what it says before it ends that, if anything; and
+        #: whether it is given one more before that.
+        self.at_most, self.takes_leave, self.has_one_more = 1000, "", False
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open, had = self.open + 1, 0
@@ -50,7 +51,7 @@ class Server:
             while line := await reader.readline():
                 verb = line[:8].split()[0].decode().upper()
                 self.asked.append(verb)
-                if verb == "MAIL" and had == self.at_most:
+                if verb == "MAIL" and had == self.at_most and not self.has_one_more:
                     writer.write(self.takes_leave.encode())
                     break
                 await self._say(writer, verb)
@@ -60,6 +61,8 @@ class Server:
                     while (await reader.readline()) not in (b".\r\n", b""):
                         pass
                     self.takes, had = self.takes + 1, had + 1
+                    if had > self.at_most:
+                        break
                     await self._say(writer, ".")
         except (OSError, asyncio.IncompleteReadError):
             pass
@@ -87,8 +90,10 @@ async def server(tls: ssl.SSLContext | None = None, /, **told: str) -> AsyncIter
         yield found
 
 
-def mailer(found: Server, *, timeout: str = f"{AT_MOST_S}s", tls: str = "none") -> SmtpMailer:
-    said = {"host": "127.0.0.1", "port": found.port, "tls": tls, "sender": "noreply@acme.example"}
+def mailer(
+    found: Server, *, timeout: str = f"{AT_MOST_S}s", tls: str = "none", host: str = "127.0.0.1"
+) -> SmtpMailer:
+    said = {"host": host, "port": found.port, "tls": tls, "sender": "noreply@acme.example"}
     return SmtpMailer(config.Mail.model_validate({**said, "timeout": timeout}))
 
 
@@ -211,6 +216,25 @@ async def test_a_server_that_takes_so_many_over_one_connection_gets_them_over_se
         counting.at_most, counting.takes_leave = 2, leave
         assert await run(acme, mailer(counting)) == 5
         assert counting.takes == 5
+
+
+async def test_a_mail_that_a_connection_ended_with_is_not_sent_again_at_once(acme: House) -> None:
+    """It may have been taken."""
+    for n in range(2):
+        await pushed(acme, f"p{n}@acme.example")
+    async with server() as counting:
+        counting.at_most, counting.has_one_more = 1, True
+        await run(acme, mailer(counting))
+        assert counting.takes == 2
+    assert sorted((mail.state, mail.unanswered) for mail in await acme.mails()) == [("due", 1), ("sent", 1)]
+
+
+async def test_a_host_that_is_none_costs_nobody_their_mail(acme: House) -> None:
+    await pushed(acme)
+    async with server() as found:
+        by = mailer(found, host=f"{'a' * 64}.example")  # no part of a name is so long
+    assert await run(acme, by) == 0
+    assert (await looks(acme))[:2] == ("due", 0)
 
 
 async def test_a_server_that_takes_its_leave_at_once_is_away(acme: House) -> None:
