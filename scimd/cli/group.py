@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -112,7 +113,8 @@ def show(
         empty="Nobody is in it." if after is None else "Nobody else is in it.",
     )
     if found.next is not None:
-        out.print(f"There is more, of {group.members}: --after {found.rows[-1].key}", markup=False)
+        key = shlex.quote(found.rows[-1].key)  # a DN may hold spaces
+        out.print(f"There is more, of {group.members}: --after {key}", markup=False)
 
 
 def _as_json(row: GroupRecord) -> dict[str, object]:
