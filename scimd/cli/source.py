@@ -93,8 +93,9 @@ def release(
 
     if not yes:
         found, counts = run(config, preview)
-        question = f"Release {name}: {counts.people} people, {counts.mails} mails. Go on?"
-        confirmed(question, yes=found.state != "staged", json=json)
+        if found.state == "staged":  # any other is refused, and nothing is asked
+            question = f"Release {name}: {counts.people} people, {counts.mails} mails. Go on?"
+            confirmed(question, yes=yes, json=json)
     done = _changed(config, name, source_states.release)
     said(
         {"source": name, "people": done.people, "mails": done.mails},

@@ -231,6 +231,7 @@ def test_link_unlink_and_merge(acme: Terminal) -> None:
     assert linked["linked"] is False
     assert "assertion of this person" in acme.refused("user", "unlink", "ann", "--source", "okta")
     assert acme.run("user", "merge", "ann", "twin").exit_code == 1  # nobody answers
+    assert acme.run("user", "merge", "ann", "twin", "--dry-run").exit_code == 0  # and nobody is asked
     assert acme.json("user", "merge", "ann", "twin", "--yes") == {"id": ann, "merged": twin}
     assert shown(acme, twin)["id"] == ann
     assert "one and the same" in acme.refused("user", "merge", "ann", twin, "--yes")
@@ -286,6 +287,7 @@ def test_a_source_is_shown_exported_paused_and_resumed(acme: Terminal) -> None:
     assert acme.run("source", "release", "okta", "--json").exit_code == 1  # nobody answers
     assert acme.json("source", "show", "okta")["state"] == "staged"
     acme.json("source", "release", "okta", "--yes")
+    assert "only a staged one is released" in acme.refused("source", "release", "okta")  # and is not asked
     acme.json("source", "pause", "okta")
     assert acme.json("source", "resume", "okta")["state"] == "active"
     assert "is active, not paused" in acme.refused("source", "resume", "okta")

@@ -61,7 +61,9 @@ def test_shelf_has_its_room_from_the_start_and_in_memory_where_it_can(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "away" if in_memory else tmp_path))
     with SharedBuckets.shelf() as shelf:
         assert SharedBuckets(10, 20, shelf).take("token") == 0.0
-        assert os.fstat(shelf.fileno()).st_size == 24 << 14
+        there = os.fstat(shelf.fileno())
+        assert there.st_size == 24 << 14
+        assert in_memory or there.st_blocks * 512 >= there.st_size
 
 
 def test_whoever_counts_something_else_on_the_same_shelf_has_buckets_of_their_own() -> None:

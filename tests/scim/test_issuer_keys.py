@@ -232,6 +232,11 @@ async def test_no_redirect_no_large_answer_no_error_page_is_taken() -> None:
         assert await _fetched(f"{url}?what=fine", "loopback") == b"x" * 10
 
 
+async def test_an_address_that_is_none_is_said_so() -> None:
+    with pytest.raises(CannotFetch, match="its address cannot be read"):
+        await _fetched("https://[::1/keys", "public")
+
+
 async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
     given_up = asyncio.Event()
 

@@ -166,6 +166,19 @@ def test_a_forgery_proves_nothing(name: str) -> None:
         checked(forgeries()[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("another key of that id", "no key of the issuer fits its signature"),
+        ("unknown key id", r"no key of this id \(kid\) that may prove RS256"),
+        ("key id of another type", r"no key of this id \(kid\) that may prove RS256"),
+    ],
+)
+def test_what_is_wrong_with_key_or_signature_is_said(name: str, why: str) -> None:
+    with pytest.raises(Unproved, match=why):
+        checked(forgeries()[name])
+
+
 def test_without_a_key_id_the_one_key_that_fits_is_taken_and_of_two_none() -> None:
     text = token(header={"kid": None})
     assert checked(text, key_set(RSA, EC)) == SUBJECT
