@@ -42,7 +42,7 @@ class Effort:
         if isinstance(value, list):
             self._add(len(value) - 1)
 
-    def over(self, values: Sequence[Any], ways: int = 1) -> None:
+    def over(self, values: Sequence[Any], ways: int) -> None:
         """Values that are gone over, so many times.
 
         :raises ScimError: 413 where they are too many with those before.
