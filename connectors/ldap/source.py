@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from connectors.ldap.read import Reading, Values
 from connectors.ldap.session import Session
 from connectors.ldap.wire import Connection, RawPage, Search
 from connectors.referrals import Referrals
-from scimd.connector_api import BadEntry, Capabilities, Checked, Deadline, End, Log, Page
+from scimd.connector_api import BadEntry, Capabilities, Checked, Deadline, End, Incomplete, Log, Page
 
 
 class LdapSource:
@@ -24,6 +24,7 @@ class LdapSource:
         self._log = log
         self._deadline = deadline
         self._sessions: set[Session] = set()
+        self._is_closed = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -55,20 +56,32 @@ class LdapSource:
                 continue
             # A connection for each: over databases glued to one tree, OpenLDAP 2.5 begins a search in pages
             # where the one before it on the connection ended, if that one's last page was full.
-            async with Session(self._config, self._log, self._deadline) as session:
-                self._sessions.add(session)
-                try:
-                    async with aclosing(self._pages(session, search, make, referrals)) as pages:
-                        async for page in pages:
-                            yield page
-                finally:
-                    self._sessions.discard(session)
+            async with (
+                self._session() as session,
+                aclosing(self._pages(session, search, make, referrals)) as pages,
+            ):
+                async for page in pages:
+                    yield page
         yield Page(end=End(full=True))
 
     async def aclose(self) -> None:
         """End reads that are still under way; what they hold ends with them."""
+        self._is_closed = True
         for session in tuple(self._sessions):
             await session.aclose()
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncGenerator[Session]:
+        """A connection that ``aclose`` ends, also while it is opened; none is opened any more after it."""
+        if self._is_closed:
+            raise Incomplete(f"{self._config.url}: the source was closed while it was read")
+        session = Session(self._config, self._log, self._deadline)
+        self._sessions.add(session)
+        try:
+            async with session:
+                yield session
+        finally:
+            self._sessions.discard(session)
 
     async def _pages(
         self,
@@ -106,7 +119,7 @@ class LdapSource:
             return [bad for raw in pages for bad in referrals.unread(raw.referrals, base)]
 
         found: list[BadEntry] = []
-        async with Session(config, self._log, self._deadline) as session:
+        async with self._session() as session:
             for base in filter(None, dict.fromkeys((config.user_base, config.group_base))):
                 found += await session.run(partial(look, session.connection, base), config.page_timeout_s)
         return found
@@ -117,7 +130,7 @@ class LdapSource:
         Over a connection of its own: the search is left at its first page, and a server may keep no
         other one open on the same connection (``nsslapd-maxsimplepaged-per-conn`` of 389 DS).
         """
-        async with Session(self._config, self._log, self._deadline) as session:
+        async with self._session() as session:
 
             def look() -> RawPage:
                 session.connection.prove_base(search.base)

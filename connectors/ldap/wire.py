@@ -164,7 +164,7 @@ class Connection:
         if self._config.bind_dn and isinstance(exc, _NO_PASSWORD):
             why = "".join(f": {word}" for word in _words(exc, "info"))  # that it has expired, say
             return CredentialsRefused(f"{url} does not accept the password of {self._who}{why}")
-        if isinstance(exc, (*_REFUSED, ldap.CONSTRAINT_VIOLATION)):  # 389 DS: locked after wrong passwords
+        if isinstance(exc, _NOT_LET_IN):
             return CredentialsRefused(f"{url} refuses {self._who}: {_said(exc)}")
         if isinstance(exc, ldap.BUSY):
             return RateLimited(f"{url} is busy", _BUSY_RETRY_S)
@@ -211,6 +211,8 @@ _REFUSED = (
     ldap.INAPPROPRIATE_AUTH,
 )
 _NO_PASSWORD = (ldap.INVALID_CREDENTIALS, ldap.INVALID_DN_SYNTAX, ldap.INAPPROPRIATE_AUTH)
+#: The last one is 389 DS's for who is locked after wrong passwords.
+_NOT_LET_IN = (*_REFUSED, *_NO_PASSWORD, ldap.CONSTRAINT_VIOLATION)
 
 
 def _page(data: list[tuple[str | None, Any]]) -> RawPage:

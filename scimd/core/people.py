@@ -14,11 +14,12 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from typing import Any, Final, Literal, NewType, TypeAlias
 
 import idna
+
+from scimd.core.composed import composed
 
 OrgId = NewType("OrgId", str)
 PersonId = NewType("PersonId", str)
@@ -56,9 +57,6 @@ class Unset:
 UNSET = Unset()
 
 _ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-#: Marks side by side that ``unicodedata`` may put in order itself.
-_MARKS = 50
-_order = unicodedata.combining
 _ADDRESS = re.compile(r"[^@\s,;<>()\[\]\\\"\x00-\x1f\x7f]{1,64}@[^@\s,;<>()\[\]\\\"\x00-\x1f\x7f]{1,253}")
 
 
@@ -71,33 +69,6 @@ def fold(text: str) -> str:
         return text.lower()
     # Marks in order stay so: casefold() sets a few between them at most.
     return unicodedata.normalize("NFC", composed(text).casefold())
-
-
-def composed(text: str) -> str:
-    """NFC, at a cost that grows with the text's length.
-
-    Python puts marks that combine in order by insertion: a megabyte of them would take minutes.
-    """
-    # is_normalized() sees at once what is not in order.
-    if len(text) <= _MARKS or unicodedata.is_normalized("NFC", text):
-        return unicodedata.normalize("NFC", text)
-    return unicodedata.normalize("NFC", _long_run().sub(_in_order, text))
-
-
-@cache
-def _long_run() -> re.Pattern[str]:
-    """So many marks side by side as no language has; also letters that are made of marks alone."""
-    beyond = 0x20000  # where none is
-    marks = [n for n in range(beyond) if unicodedata.combining(unicodedata.normalize("NFD", chr(n))[0])]
-    first = [n for n, before in zip(marks, [0, *marks], strict=False) if n != before + 1]
-    last = [n for n, behind in zip(marks, [*marks[1:], beyond], strict=False) if n != behind - 1]
-    known = "".join(f"{chr(n)}-{chr(m)}" for n, m in zip(first, last, strict=True))
-    return re.compile(f"[{known}]{{{_MARKS},}}")
-
-
-def _in_order(run: re.Match[str]) -> str:
-    """In canonical order, which is stable."""
-    return "".join(sorted("".join(unicodedata.normalize("NFD", each) for each in run[0]), key=_order))
 
 
 def domain_key(domain: str) -> str:

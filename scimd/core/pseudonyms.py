@@ -23,7 +23,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-from scimd.core.people import composed, fold
+from scimd.core.composed import composed
+from scimd.core.people import fold
 
 _KEPT = frozenset(("true", "false", ""))
 _SCHEMES = r"https?|ftps?|ldaps?|mailto|tel|urn"

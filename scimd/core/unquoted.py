@@ -31,6 +31,11 @@ class Unquoted(NamedTuple):
     value: str
 
 
+def is_literal(word: str) -> bool:
+    """Whether JSON knows the word without quotes, whatever its case: a number, true, false or null."""
+    return word.lower() in _WORDS or _NUMBER.fullmatch(word) is not None
+
+
 def unquoted(text: str) -> Unquoted | None:
     """What a filter without quotes compares; None for any other.
 

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from scimd.scim.errors import ScimError
+from scimd.scim.values import MAX_VALUES
 
-#: Of all values that the operations give and go over: one of an attribute's 500 can cost all of them.
+#: Of all values that the operations give and go over: each operation can cost all of an attribute's.
 MAX_GONE_OVER = 20_000
-#: Of all values that the PATCHes of a bulk request go over, and of those that each of many may: no attribute
-#: has more.
+#: Of all values that the PATCHes of a bulk request go over. Each may go over those of one attribute.
 _MAX_IN_BULK = 200_000
-_LEAST_IN_BULK = 500
 #: Of all their paths with a filter, and of those that look through the members of a group.
 _MAX_PATHS_CHARS_IN_BULK = 262_144
 _MAX_SELECTIONS_IN_BULK = 50
@@ -26,7 +25,7 @@ _LONG = 100
 class Effort:
     """Of one PATCH, which may go over ``at_most`` values."""
 
-    def __init__(self, at_most: int = MAX_GONE_OVER) -> None:
+    def __init__(self, at_most: int) -> None:
         self._at_most = at_most
         self._gone_over = 0
 
@@ -42,7 +41,7 @@ class Effort:
         if isinstance(value, list):
             self._add(len(value) - 1)
 
-    def over(self, values: Sequence[Any], ways: int = 1) -> None:
+    def over(self, values: Sequence[Any], ways: int) -> None:
         """Values that are gone over, so many times.
 
         :raises ScimError: 413 where they are too many with those before.
@@ -67,7 +66,7 @@ class Together:
     """
 
     def __init__(self, patches: int) -> None:
-        self.gone_over = max(_LEAST_IN_BULK, min(MAX_GONE_OVER, _MAX_IN_BULK // max(1, patches)))
+        self.gone_over = max(MAX_VALUES, min(MAX_GONE_OVER, _MAX_IN_BULK // max(1, patches)))
         self._chars = 0
         self._selections = 0
 

@@ -181,11 +181,15 @@ class Exchange:
             self.request[request_log.TRANSFORMS] = tuple(dict.fromkeys((*before, *made)))
         return body
 
-    def may_go_over(self, operations: Sequence[Operation]) -> int:
-        """How many values this PATCH may go over. Raises 413 where those before it left nothing."""
+    def may_go_over(self, operations: Sequence[Operation], selections: int = 0) -> int:
+        """How many values this PATCH may go over, which looks through members so often.
+
+        :raises ScimError: 413 where those before it in a bulk request left too little of what all may take.
+        """
         if self.together is None:
             return MAX_GONE_OVER
         self.together.reads(each.path for each in operations)
+        self.together.selects(selections)
         return self.together.gone_over
 
     def precondition(self) -> Callable[[int], bool] | None:

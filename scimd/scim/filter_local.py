@@ -42,7 +42,7 @@ from scimd.core.resource import StoredUser
 from scimd.db.tables import people
 from scimd.org.identities.linkable import Bounds
 from scimd.scim.filter_values import Condition, Scope, Values
-from scimd.scim.filters import Binder, Test, any_of
+from scimd.scim.filters import Binder, Test, alternatives
 
 _p = people.c
 #: The key of the address is in another form than the address, which is what a filter is about.
@@ -116,11 +116,10 @@ class _Local(FilterVisitor[_Known]):
         return ~self.visit(node.expr)
 
     def visit_logical_expr(self, node: LogicalExpr) -> _Known:
-        if node.op == LogicalOperator.and_:
-            combine: Callable[..., Condition] = and_
-            terms = [self.visit(term) for term in node.terms]
-        else:
-            combine, terms = or_, any_of(node, self.visit, self.binder.comparison, self._holds)
+        is_and = node.op == LogicalOperator.and_
+        combine: Callable[..., Condition] = and_ if is_and else or_
+        every = node.terms if is_and else alternatives(node, self.binder.comparison)
+        terms = [self._holds(each) if isinstance(each, Test) else self.visit(each) for each in every]
         surely = combine(*(each.surely for each in terms))
         exact = all(each.exact for each in terms)
         return _Known(surely, surely if exact else combine(*(each.maybe for each in terms)))

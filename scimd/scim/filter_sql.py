@@ -6,8 +6,7 @@ whoever reads; subqueries carry it too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from scim2_models.path import (
@@ -29,7 +28,7 @@ from scimd.org.reading.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filter_rows import Rows, rows_of, wanted
 from scimd.scim.filter_values import EMPLOYEE_NUMBER, Condition, Scope, Values
-from scimd.scim.filters import Binder, Looks, Test, any_of
+from scimd.scim.filters import Binder, Looks, Test, alternatives
 
 #: Of conditions on rows, how many PostgreSQL may join.
 _JOINED = 4
@@ -56,7 +55,7 @@ def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condi
     if not _ByIndex(one).visit(node):
         return ()
     if isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_:
-        return one.any_of(node, apart=True)
+        return [one.alone(each) for each in alternatives(node, one.binder.comparison)]
     return (whole,)
 
 
@@ -113,16 +112,15 @@ class SqlFilter(FilterVisitor[Condition]):
     def visit_logical_expr(self, node: LogicalExpr) -> Condition:
         if node.op == LogicalOperator.and_:
             return and_(*[self.visit(term) for term in node.terms])
-        return or_(*self.any_of(node))
+        return or_(*map(self._term, alternatives(node, self.binder.comparison)))
 
-    def any_of(self, node: LogicalExpr, *, apart: bool = False) -> list[Condition]:
-        """Of which one must hold; ``apart``: each is asked for by itself."""
+    def _term(self, term: FilterNode | Test) -> Condition:
+        return self._holds(term) if isinstance(term, Test) else self.visit(term)
 
-        def begun(made: Callable[[Any], Condition], of: FilterNode | Test) -> Condition:
-            self._subqueries = 0 if apart else self._subqueries
-            return made(of)
-
-        return any_of(node, partial(begun, self.visit), self.binder.comparison, partial(begun, self._holds))
+    def alone(self, term: FilterNode | Test) -> Condition:
+        """One of several of which one must hold, in a statement of its own."""
+        self._subqueries = 0
+        return self._term(term)
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         rows = rows_of(self.one, self.binder.selection(node))
@@ -173,7 +171,8 @@ class _Inside(FilterVisitor[Condition]):
     def visit_logical_expr(self, node: LogicalExpr) -> Condition:
         if node.op == LogicalOperator.and_:
             return and_(*[self.visit(term) for term in node.terms])
-        return or_(*any_of(node, self.visit, self._bound, self._compare))
+        terms = alternatives(node, self._bound)
+        return or_(*[self._compare(each) if isinstance(each, Test) else self.visit(each) for each in terms])
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         raise invalid_filter(f"{node.attr_path}: brackets cannot stand inside brackets.")

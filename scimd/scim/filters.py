@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from scim2_models import InvalidFilterException
 from scim2_models.path import (
@@ -55,7 +55,6 @@ _ITSELF = "value"
 
 
 Value: TypeAlias = str | bool | int | float | datetime
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Test:
     found: Resolved
     op: CompareOperator
     value: Value | None
-    #: What else it may equal instead, of ``any_of``: of the same type, and no booleans.
+    #: What else it may equal instead, of ``alternatives``: of the same type, and no booleans.
     others: tuple[Value, ...] = ()
 
 
@@ -188,31 +187,22 @@ class Binder:
         return at
 
 
-def any_of(
-    node: LogicalExpr,
-    visit: Callable[[FilterNode], T],
-    bound: Callable[[Comparison], Test],
-    holds_of: Callable[[Test], T],
-) -> list[T]:
-    """The terms of an ``or`` as visited, but one for all that ask whether one attribute equals something.
+def alternatives(node: LogicalExpr, bound: Callable[[Comparison], Test]) -> Iterator[FilterNode | Test]:
+    """The terms of an ``or``, but one test for all that ask whether one attribute equals something.
 
-    A hundred names are asked for at once, so that each person is looked at once.
+    A hundred names are asked for at once, so that each person is looked at once. Whoever visits each as it
+    comes refuses what is wrong in the filter's order.
     """
-    made: list[T | Test] = []
-    places: dict[str, int] = {}
+    tests: dict[str, Test] = {}
     for term in _flat(node):
         test = bound(term) if isinstance(term, Comparison) and term.op is CompareOperator.eq else None
         if test is None or test.value is None or isinstance(test.value, bool):
-            made.append(visit(term))
+            yield term
             continue
-        name = str(test.found)
-        first = made[places[name]] if name in places else None
-        if not isinstance(first, Test):
-            places[name] = len(made)
-            made.append(test)
-        elif test.value not in (first.value, *first.others):
-            made[places[name]] = replace(first, others=(*first.others, test.value))
-    return [holds_of(each) if isinstance(each, Test) else each for each in made]
+        first = tests.setdefault(str(test.found), test)
+        if first is not test:
+            tests[str(test.found)] = replace(first, others=(*first.others, test.value))
+    yield from tests.values()
 
 
 def _flat(node: LogicalExpr) -> Iterator[FilterNode]:

@@ -59,10 +59,8 @@ async def modify(ex: Exchange) -> web.Response:
     """PATCH /Groups/{id}: 204, unless the profile or a projection asks for the resource."""
     given = await ex.body(GROUP, "patch")
     operations = operations_of(given, ex.settings.max_operations, ex.profile.rules)
-    gone_over = ex.may_go_over(operations)
     rest, members = members_patch.split(operations, ex.rules, ex.settings.base_url)
-    if ex.together is not None:
-        ex.together.selects(len(members.chosen))
+    gone_over = ex.may_go_over(operations, len(members.chosen))
 
     def document(stored: Document) -> Document:
         return patch.apply(GROUP, stored, rest, ex.profile.rules, gone_over)

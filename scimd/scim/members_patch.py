@@ -33,7 +33,7 @@ from scimd.scim.errors import ScimError, invalid_value, no_target, read_only, sh
 from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
 from scimd.scim.operations import Operation
-from scimd.scim.paths import chooser, parse_path, selection
+from scimd.scim.paths import chooser, parse_path, selection, terms
 from scimd.scim.plural import listed
 from scimd.scim.values import Rules, is_uri, taken_one
 
@@ -41,9 +41,11 @@ _NAME = "members"
 _ROW = next(row for row in GROUP.schema.attributes if row.name == _NAME)
 #: What providers send, read without building a syntax tree. Nothing in it is escaped.
 _ONE_MEMBER = re.compile(r'members\[value eq "([!#-\[\]-~]{1,255})"\]')
-#: Of one PATCH: so many times is the group looked through, by filters of so many characters in all.
+#: Of one PATCH: so many times is the group looked through, by filters of so many characters in all, which
+#: make so many comparisons of each member.
 _MAX_SELECTIONS = 8
 _MAX_SELECTION_CHARS = 1024
+_MAX_COMPARISONS = 20
 #: Of all paths of one PATCH that have to be read by the grammar, at some 5 µs a character.
 _MAX_PATHS_CHARS = 49_152
 #: Of so many members the ids are taken in one go.
@@ -118,6 +120,7 @@ class _Selections:
     base_url: str
     many: int = 0
     chars: int = 0
+    comparisons: int = 0
     read_chars: int = 0
 
     def read(self, path: str) -> PathNode:
@@ -129,11 +132,16 @@ class _Selections:
     def holds(self, chosen: FilterNode, text: str) -> Callable[[Document], bool]:
         """The filter as a test of one member. Raises 413 where they cost more than is allowed."""
         self.many, self.chars = self.many + 1, self.chars + len(text)
-        if self.many > _MAX_SELECTIONS or self.chars > _MAX_SELECTION_CHARS:
+        self.comparisons += terms(chosen)
+        if (
+            self.many > _MAX_SELECTIONS
+            or self.chars > _MAX_SELECTION_CHARS
+            or self.comparisons > _MAX_COMPARISONS
+        ):
             raise ScimError(
                 413,
-                f"Operations: more than {_MAX_SELECTIONS} filters on members, or {_MAX_SELECTION_CHARS}"
-                " characters of them.",
+                f"Operations: more than {_MAX_SELECTIONS} filters on members, {_MAX_SELECTION_CHARS}"
+                f" characters of them, or {_MAX_COMPARISONS} comparisons in them.",
             )
         if _holds_of_all(chosen):
             raise ScimError(

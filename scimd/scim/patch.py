@@ -22,7 +22,7 @@ from scimd.scim.errors import ScimError, invalid_path, invalid_value, no_target,
 from scimd.scim.filters import Binder, is_present
 from scimd.scim.nesting import unpacked
 from scimd.scim.operations import Op, Operation, PatchRules
-from scimd.scim.paths import chooser, described_by, is_any_other, parse_path, selection
+from scimd.scim.paths import chooser, described_by, is_any_other, parse_path, selection, terms
 from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
 from scimd.scim.references import References
 from scimd.scim.single import plain_of
@@ -238,8 +238,7 @@ class _Patching:
             # Some mean the listed values by it; to take all for those would be the worse mistake.
             raise invalid_value(str(found), 'remove takes no value: select in the path, as [type eq "work"]')
         gone = listed(row, _said(taken(row, operation.value, str(found), self.rules.values)) or [])
-        values = self._values(found)
-        self.effort.over(values, gone.ways - 1)
+        values = self._values(found, gone.ways)
         self._put(found, [each for each in values if not gone(each)] or None)
 
     def _on_part(self, found: Resolved, operation: Operation) -> None:
@@ -260,7 +259,7 @@ class _Patching:
     def _on_values(self, target: Target, chosen: FilterNode, operation: Operation) -> None:
         """``emails[type eq "work"]``, perhaps with a part after it."""
         found = target.found
-        have = self._values(found)
+        have = self._values(found, terms(chosen))
         whole = Resolved(found.extension, found.attribute)
         binder = Binder(self.kind, tolerant=self.rules.values.tolerant)
         picked = list(map(chooser(binder, whole, chosen, target.text), have))
@@ -338,10 +337,12 @@ class _Patching:
         holder = self.document if found.extension is None else self.document.get(found.extension, {})
         return holder.get(found.attribute.name)
 
-    def _values(self, found: Resolved) -> list[Any]:
-        """The values of a multi-valued attribute, to go over each. Raises 413 where those are too many."""
+    def _values(self, found: Resolved, ways: int = 1) -> list[Any]:
+        """The values of a multi-valued attribute, to go over each, so many times. Raises 413 where those are
+        too many.
+        """
         values: list[Any] = self._get(found) or []
-        self.effort.over(values)
+        self.effort.over(values, ways)
         return values
 
     def _put(self, found: Resolved, value: Any) -> None:

@@ -13,6 +13,7 @@ from scim2_models.path import (
     FilterNode,
     LogicalExpr,
     LogicalOperator,
+    Not,
     Path,
     PathNode,
 )
@@ -62,6 +63,17 @@ def chooser(binder: Binder, found: Resolved, chosen: FilterNode, text: str) -> P
     except ScimError as exc:
         # In a path, what is wrong with the filter is wrong with the path's filter (RFC 7644 §3.12).
         raise ScimError(400, f"The path {shown(text)}: {exc.detail}", "invalidFilter") from exc
+
+
+def terms(chosen: FilterNode) -> int:
+    """How many comparisons a filter makes of each value."""
+    match chosen:
+        case LogicalExpr():
+            return sum(map(terms, chosen.terms))
+        case Not():
+            return terms(chosen.expr)
+        case _:
+            return 1
 
 
 def described_by(chosen: FilterNode) -> Document | None:

@@ -401,7 +401,7 @@ async def test_a_line_that_hangs_or_trickles_ends_by_the_deadline(
         async with asyncio.timeout(AT_MOST_S):
             with pytest.raises((Incomplete, Unreachable)):
                 await read(settings(directory, url=f"{scheme}://{proxy.address}"), timeout_s=1.0)
-        await _no_reading_thread_left()
+        await no_reading_thread_left()
 
 
 async def test_a_page_has_a_time_limit_of_its_own(directory: OpenLdap) -> None:
@@ -409,31 +409,7 @@ async def test_a_page_has_a_time_limit_of_its_own(directory: OpenLdap) -> None:
         await read(settings(directory, url=f"ldap://{proxy.address}", page_timeout_s=0.5))
 
 
-async def test_cancelling_ends_the_thread_at_once(directory: OpenLdap) -> None:
-    with SpoilingProxy(directory.url, "silence", 60_000) as proxy:
-        reading = asyncio.create_task(read(settings(directory, url=f"ldap://{proxy.address}")))
-        await asyncio.sleep(0.5)
-        reading.cancel()
-        async with asyncio.timeout(AT_MOST_S / 2):  # by itself it ends later
-            with pytest.raises(asyncio.CancelledError):
-                await reading
-        await _no_reading_thread_left()
-
-
-async def test_closing_the_source_ends_a_read_that_hangs(directory: OpenLdap) -> None:
-    with SpoilingProxy(directory.url, "silence", 60_000) as proxy:
-        config = LdapConnector.parse(settings(directory, url=f"ldap://{proxy.address}"))
-        source = LdapConnector.open(config, RecordingLog(), Deadline.after(AT_MOST_S))
-        reading = asyncio.create_task(read_whole(source))
-        await asyncio.sleep(0.5)
-        await source.aclose()
-        async with asyncio.timeout(AT_MOST_S / 2):  # by itself it ends later
-            with pytest.raises(ConnectorError):
-                await reading
-        await _no_reading_thread_left()
-
-
-async def _no_reading_thread_left() -> None:
+async def no_reading_thread_left() -> None:
     def none_left() -> bool:
         return not any(thread.name in ("ldap-read", "ldap-line") for thread in threading.enumerate())
 

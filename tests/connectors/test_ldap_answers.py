@@ -102,7 +102,10 @@ async def test_what_the_directory_says_of_a_password_is_passed_on() -> None:
             await read(clear(address))
 
 
-@pytest.mark.parametrize("answers", [(answer(1, _BIND, 48),), (answer(1, _BIND, 0), answer(2, _DONE, 48))])
+@pytest.mark.parametrize(
+    "answers",
+    [(answer(1, _BIND, 48),), (answer(1, _BIND, 49),), (answer(1, _BIND, 0), answer(2, _DONE, 48))],
+)
 async def test_a_directory_that_lets_nobody_in_without_a_name_is_said_so(answers: tuple[bytes, ...]) -> None:
     anonymous = {"bind_dn": None, "bind_password": None}
     async with saying(*answers) as (address, _):

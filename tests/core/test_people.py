@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import time
-import unicodedata
-
 import pytest
 
-from scimd.core.people import address_key, composed, domain_key, fold, keys_of
+from scimd.core.people import address_key, domain_key, keys_of
 
 
 @pytest.mark.parametrize(
@@ -38,20 +34,3 @@ def test_an_address_is_kept_as_it_was_sent() -> None:
     keys = keys_of({"userName": "Ida@Exämple.example"})
     assert (keys.sign_in_address, keys.sign_in_key) == ("Ida@Exämple.example", "ida@xn--exmple-cua.example")
     assert keys.user_name_key == "ida@exämple.example"
-
-
-def test_text_is_composed_as_unicode_has_it_however_many_marks_stand_side_by_side() -> None:
-    seed = random.Random(1)
-    marks = "\u0315\u0300\u0327\u0345\u0344\u0f73\u0f71\u05b0\u093c\U0001d165"
-    for length in (1, 49, 50, 51, 99, 100, 101, 400):
-        for _ in range(20):
-            text = "".join(letter + "".join(seed.choices(marks, k=length)) for letter in "eé각ǖ")
-            assert composed(text) == unicodedata.normalize("NFC", text)
-
-
-@pytest.mark.parametrize("marks", ["\u0315\u0300", "\u0f73", "\u0344\u0315"])
-def test_a_megabyte_of_marks_is_folded_in_a_moment(marks: str) -> None:
-    """V19: ``unicodedata`` puts them in order by insertion, for a quarter of an hour."""
-    began = time.process_time()
-    assert fold("a" + marks * 250_000) == fold("A" + marks * 250_000)
-    assert time.process_time() - began < 30

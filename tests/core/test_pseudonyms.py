@@ -14,11 +14,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scimd.core import request_pseudonyms
 from scimd.core.attributes import USER, USER_URN, Attribute, Schema
 from scimd.core.people import address, fold
 from scimd.core.pseudonyms import Pseudonyms, shares
 from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words
-from scimd.core.request_texts import shape, without_selections
+from scimd.core.request_texts import shape, without_selections, words_of
 
 KEY = b"k" * 32
 OF = Pseudonyms(KEY, canonical_words())
@@ -373,7 +374,53 @@ def test_a_body_of_the_dearest_texts_is_made_in_a_moment() -> None:
     for each in bodies:
         made.begin()
         assert made.body(orjson.dumps(each), message=True)[1] == each
+    OF.text("\u0315\u0300" * 250_000)
     assert time.process_time() - began < 30
+
+
+def test_a_long_word_is_not_made_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """V19: what is so long shares four digits in a row with whatever is made of it."""
+    permuted, chars = Pseudonyms._permuted, 0
+
+    def counting(of: Pseudonyms, folded: str, counter: int) -> str:
+        nonlocal chars
+        chars += len(folded)
+        return permuted(of, folded, counter)
+
+    monkeypatch.setattr(Pseudonyms, "_permuted", counting)
+    for numbers in (1_000, 10_000):
+        chars, word = 0, "".join(map(str, range(numbers)))
+        Pseudonyms(KEY).word(word)
+        assert chars <= len(word) + 4_000
+
+
+def test_a_long_detail_is_no_sentence_but_a_value() -> None:
+    made = RequestPseudonyms(OF, "https://scimd.example/scim/v2")
+    for text in ("This is not allowed here. " * 100, "x" * 3_000):
+        assert made.sentence(text) == OF.text(text) != text
+    short = "This is not allowed here. " * 50
+    assert made.sentence(short) == short
+
+
+def test_words_of_a_request_are_told_apart_once_for_all_its_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def words(value: Any) -> Any:
+        asked.append(value)
+        return words_of(value)
+
+    monkeypatch.setattr(request_pseudonyms, "words_of", words)
+    made = RequestPseudonyms(OF, "https://scimd.example/scim/v2")
+    made.heard("quartz")
+    for _ in range(50):
+        assert made.sentence("there are quartz and marble") != made.sentence("there are marble and quartz")
+    assert len(asked) == 1
+    made.heard("marble")  # from now on that one may be a value, too
+    assert "marble" not in made.sentence("there are quartz and marble")
+    made.begin()
+    assert made.sentence("there are quartz and marble") == "there are quartz and marble"
 
 
 def test_selections_are_left_out_of_paths_however_many_open() -> None:

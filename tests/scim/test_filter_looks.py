@@ -9,7 +9,9 @@ from sqlalchemy import Dialect, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, USER, ResourceKind
+from scimd.core.attributes.rows import INDEXED
 from scimd.scim.errors import ScimError
+from scimd.scim.filter_local import bounds
 from scimd.scim.filter_sql import by_index, condition
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import MAX_LOOKS, MAX_TERMS, parse
@@ -75,6 +77,14 @@ def test_look_ups_of_one_attribute_are_one(
     assert len(terms) == is_found_by_index
 
 
+def test_look_ups_of_local_people_are_one_too() -> None:
+    def asked(text: str) -> str:
+        return str(bounds(parse(text), _scope(USER, "postgresql"), lambda _: False).maybe)
+
+    for term in ('userName eq "?"', 'emails.value eq "?"', 'title eq "?"'):
+        assert len(asked(_chain(term, 40))) < len(asked(term)) + 200
+
+
 DEAR = [
     (USER, 'title co "?"'),
     (USER, "name pr"),
@@ -117,7 +127,15 @@ def test_each_term_in_brackets_counts(database: Databases) -> None:
 
 @databases
 @pytest.mark.parametrize(
-    "term", ['userName co "?"', 'not (displayName eq "?")', 'meta.created gt "2026-01-01T00:00:00Z"']
+    "term",
+    [
+        'userName co "?"',
+        'not (displayName eq "?")',
+        'meta.created gt "2026-01-01T00:00:00Z"',
+        'meta.lastModified lt "2026-01-01T00:00:00Z"',
+        'meta.resourceType ne "?"',
+        'meta.location ew "?"',
+    ],
 )
 def test_what_stands_in_columns_counts_not(database: Databases, term: str) -> None:
     _sql(USER, _chain(term, 60, "and"), database)
@@ -194,6 +212,16 @@ async def test_a_hundred_look_ups_find_whom_they_name(scimd: Installation) -> No
     assert await found("/Groups", " or ".join([*terms, *(f'members eq "{n}"' for n in range(50))])) == some
     every = [f'userName eq "u{n}" or emails.value eq "home{n}@example.com"' for n in (1, 3)]
     assert await found("/Users", " or ".join([*every, 'externalId eq "x4"'])) == wanted
+
+
+async def test_a_long_name_among_several_is_compared_whole(scimd: Installation) -> None:
+    """The index has the beginning of a name."""
+    client = await scimd.client(await scimd.organization("acme"))
+    long = "x" * INDEXED
+    for last in "ab":
+        await client.user(last, displayName=long + last)
+    reply = await client.get("/Users", params={"filter": f'displayName eq "y" or displayName eq "{long}b"'})
+    assert [each["userName"] for each in reply.json["Resources"]] == ["b"]
 
 
 async def test_a_dear_filter_is_refused_at_every_door(scimd: Installation) -> None:

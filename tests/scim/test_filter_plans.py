@@ -127,6 +127,16 @@ def test_each_of_several_look_ups_walks_through_nobody_else(conn: Connection, ki
     assert not [step for step in plans[0] if _WALKS.search(step)]
 
 
+def test_many_values_are_looked_up_where_sqlite_was_told_of_no_sizes(conn: Connection) -> None:
+    conn.exec_driver_sql("DELETE FROM sqlite_stat1")
+    conn.exec_driver_sql("ANALYZE sqlite_master")
+    scope = Scope(GROUP, OrgId("o"), SourceId("s"), "sqlite", "https://scimd.example.com/scim/v2")
+    where = condition(parse(" or ".join(f'externalId eq "{n}"' for n in range(40))), scope)
+    plans = _plans(conn)
+    conn.execute(reads._groups(OrgId("o"), SourceId("s")).where(where))
+    assert not [step for step in plans[0] if _WALKS.search(step)]
+
+
 def test_what_no_index_finds_is_looked_for_in_one_walk(conn: Connection) -> None:
     scope = Scope(USER, OrgId("o"), SourceId("s"), "sqlite", "https://scimd.example.com/scim/v2")
     for text in (

@@ -191,11 +191,19 @@ def test_selection_takes_its_turn_among_the_operations() -> None:
 
 
 @pytest.mark.parametrize(
-    "paths", [["members[type pr]"] * 9, [f'members[display co "{"x" * 600}"]'] * 2], ids=["many", "long"]
+    "paths",
+    [
+        pytest.param(["members[type pr]"] * 9, id="many"),
+        pytest.param([f'members[display co "{"x" * 600}"]'] * 2, id="long"),
+        pytest.param([f"members[not ({' and '.join(['type pr'] * 7)})]"] * 3, id="comparisons"),
+    ],
 )
 def test_selections_of_one_message_are_bounded(paths: list[str]) -> None:
+    """V19: each goes through the group: of 100,000 members 48 comparisons took three seconds."""
+    operations = [op("remove", path) for path in paths]
+    change(*operations[:-1])
     with pytest.raises(ScimError) as refused:
-        change(*(op("remove", path) for path in paths))
+        change(*operations)
     assert (refused.value.status, refused.value.scim_type) == (413, None)
 
 

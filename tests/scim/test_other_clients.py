@@ -165,7 +165,9 @@ async def test_value_without_quotes_in_a_path_is_its_text(idp: Client) -> None:
     """WSO2's documents and whoever follows them, Asgardeo's clients: a member leaves so."""
     dana, erin = await idp.user("dana"), await idp.user("erin")
     team = f"/Groups/{(await idp.group('Team', dana['id'], erin['id']))['id']}"
-    for path in (f"members[value eq {dana['id']}]", "members[value eq s-12345]"):
+    digits = "01901234-5678-7012-8345-678901234567"  # an id that is no number all the same
+    gone = (f"members[value eq {dana['id']}]", f"members[value eq {digits}]", "members[value eq s-12345]")
+    for path in gone:
         assert (await idp.patch(team, {"op": "remove", "path": path})).status == 204
         assert [each["value"] for each in (await idp.get(team)).json["members"]] == [erin["id"]]
     user = f"/Users/{dana['id']}"
@@ -175,6 +177,8 @@ async def test_value_without_quotes_in_a_path_is_its_text(idp: Client) -> None:
     assert marked.json["emails"] == [{"type": "work", "value": "d@x.example", "primary": True}]
     for wrong in ("members[value eq x or value eq y]", "members[value eq 'x']", "members[value eq]"):
         assert (await idp.patch(team, {"op": "remove", "path": wrong})).scim_type == "invalidPath"
+    number = await idp.patch(team, {"op": "remove", "path": "members[value eq 5]"})
+    assert (number.status, number.scim_type) == (400, "invalidFilter")
 
 
 @pytest.mark.parametrize("profile", ["rfc", "okta", "entra"])

@@ -97,6 +97,16 @@ def test_each_set_of_parts_that_a_list_names_is_gone_over() -> None:
         apply(USER, stored, taken, DEFAULT.rules)
 
 
+def test_each_comparison_of_a_filter_goes_over_the_values() -> None:
+    """V19: each folds them anew. Of marks in disorder, 40 filters of 24 comparisons took eleven seconds."""
+    stored = {**DANA, "ims": [{"value": "\u0344" * 90 + str(n)} for n in range(500)]}
+    chosen = " and ".join(['not (value eq "x" or value eq "y")'] * 10)
+    taken = operations_of({"Operations": [op("add", f"ims[{chosen}].display", "x")] * 3}, 1000)
+    assert apply(USER, stored, taken[:2], DEFAULT.rules)["ims"][499]["display"] == "x"
+    with pytest.raises(ScimError, match=f"go over, more than {MAX_GONE_OVER} values"):
+        apply(USER, stored, taken, DEFAULT.rules)
+
+
 def test_values_added_one_by_one_are_not_gone_over_again() -> None:
     operations = [op("add", "ims", [each]) for each in MANY * 2]
     after = apply(USER, DANA, operations_of({"Operations": operations}, 1000), DEFAULT.rules)
@@ -128,8 +138,8 @@ def test_primary_values_added_one_by_one_leave_the_last_one() -> None:
 def test_dearest_patch_that_is_taken_is_done_in_a_moment() -> None:
     """V19: nothing takes over two seconds."""
     stored = {**DANA, "emails": [{"value": f"{n}@x.org", "type": f"t{n}"} for n in range(500)]}
-    test = " or ".join(['type eq "a"'] * 80)
-    operations = operations_of({"Operations": [op("remove", f"emails[{test}]")] * 12}, 100)
+    test = " or ".join(['type eq "a"'] * 10)
+    operations = operations_of({"Operations": [op("remove", f"emails[{test}]")] * 4}, 100)
     lists = operations_of({"Operations": [op("add", "emails", stored["emails"])] * 38}, 1000)
     began = time.process_time()
     assert len(apply(USER, stored, operations, DEFAULT.rules)["emails"]) == 500

@@ -198,7 +198,7 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
         why = f"nobody would have a value any more, of {named} and somebody has"
         yield Trip(TripKind.MEMBERS_ALL, why, figures.values_emptied, 0)
     for loss in figures.losses:
-        share = loss.before * limits.members_percent / 100
+        share = _share(limits.members_percent, loss.before)
         if loss.before >= limits.members_from and loss.lost > share:
             why = (
                 f"the {loss.what} {loss.name} would lose {loss.lost} of {loss.before} members; "
@@ -238,5 +238,10 @@ def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:
 
 
 def _at_most(count: int, percent: float, whole: int) -> int:
-    """How many of ``whole`` the limit lets go: ``count``, or its share where that is more, in whole ones."""
-    return max(count, math.floor(whole * percent / 100))
+    """How many of ``whole`` the limit lets go: ``count``, or its share where that is more."""
+    return max(count, _share(percent, whole))
+
+
+def _share(percent: float, whole: int) -> int:
+    """In whole ones. Without what floats get wrong: 9.2 % of 750 would be a bit less than 69."""
+    return math.floor(round(whole * percent / 100, 6))

@@ -9,13 +9,12 @@ from datetime import date
 from typing import Any
 
 from scimd.core.people import Document
+from scimd.core.unquoted import is_literal
 from scimd.scim.filters import MAX_CHARS
 from scimd.scim.quirks import Quirk, each_operation
 
 #: An attribute and its part, one word without quotes or brackets, what follows.
 _CHOSEN = re.compile(r"([\w:.$-]+\[\s*[\w$]+\s+eq\s+)([^\s\"'`\[\]()]+)(\s*\].*)", re.IGNORECASE | re.ASCII)
-#: What JSON knows without quotes keeps its meaning. No id that scimd gives is a number.
-_JSON = re.compile(r"true|false|null|[-+.\d]+(?:e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 def _quoted(operation: Any) -> Any:
@@ -23,7 +22,8 @@ def _quoted(operation: Any) -> Any:
     if not isinstance(path, str) or "[" not in path or '"' in path or len(path) > MAX_CHARS:
         return operation
     found = _CHOSEN.fullmatch(path)
-    if found is None or _JSON.fullmatch(found[2]):
+    # No id that scimd gives is a number.
+    if found is None or is_literal(found[2]):
         return operation
     return {**operation, "path": found[1] + json.dumps(found[2], ensure_ascii=False) + found[3]}
 

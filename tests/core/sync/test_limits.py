@@ -75,11 +75,20 @@ def test_other_limits(figures: dict[str, Any], expected: set[str]) -> None:
     assert kinds(**figures) == expected
 
 
-@pytest.mark.parametrize(("linked", "limit"), [(300, 30), (299, 29)])  # nobody is nine tenths of a person
-def test_sentence_names_figures_and_limit(linked: int, limit: int) -> None:
-    (trip,) = check(Figures(linked=linked, seen=linked - 40, removals=40), DEFAULT)
-    said = f"40 of {linked} people would be removed within 24 hours"
-    assert (trip.why, trip.limit) == (f"{said}; the limit is {limit} (5, or 10 %)", limit)
+@pytest.mark.parametrize(
+    ("linked", "percent", "limit"),
+    [
+        (300, 10, 30),
+        (299, 10, 29),  # nobody is nine tenths of a person
+        (750, 9.2, 69),  # a bit less in floats
+    ],
+)
+def test_sentence_names_figures_and_limit(linked: int, percent: float, limit: int) -> None:
+    asked = replace(DEFAULT, removals_percent=percent)
+    assert not check(Figures(linked=linked, seen=linked, removals=limit), asked)
+    (trip,) = check(Figures(linked=linked, seen=linked, removals=limit + 1), asked)
+    said = f"{limit + 1} of {linked} people would be removed within 24 hours"
+    assert (trip.why, trip.limit) == (f"{said}; the limit is {limit} (5, or {percent:g} %)", limit)
 
 
 def test_gains_and_one_group_do_not_hold_the_removals_of_people() -> None:
