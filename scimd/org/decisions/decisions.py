@@ -141,8 +141,14 @@ def person_meant(answer: str, facts: Mapping[str, Any]) -> str | None:
 
 
 def subject_of(source_id: SourceId, entry: str) -> str:
-    """What an item about a source's entry is about: external ids and userNames, whatever their case."""
+    """What a link by hand of a source's entry is about: external ids and userNames, whatever their case."""
     return f"{source_id} {fold(entry)}"
+
+
+def subjects_of(source_id: SourceId, entry: str) -> set[str]:
+    """What items about a source's entry may be about: questions, by an external id as it was sent
+    (``org.identities.decided``), and links by hand."""
+    return {f"{source_id} {entry}", subject_of(source_id, entry)}
 
 
 def answer_ahead(tx: Tx, new: NewDecision, wanted: str) -> None:

@@ -12,6 +12,7 @@ from scimd.core.sync.plan import Change
 from scimd.core.sync.policy import Action, Situation
 from scimd.db import tables
 from scimd.db.tables import decisions, people
+from scimd.org.decisions import decisions as items
 from scimd.org.grants import assignments
 from scimd.org.identities import detaching, linking
 from scimd.org.runs import run_changes, runs
@@ -121,6 +122,23 @@ async def test_an_entry_that_met_somebody_is_erased_with_them(acme: House) -> No
     assert sorted(row.name for row in await acme.rows(tables.run_changes)) == ["bob", "erased"]
     (item,) = await acme.rows(decisions)
     assert (item.state, item.question, item.facts, item.subject) == ("moot", "erased", {}, item.id)
+
+
+@pytest.mark.parametrize("external_id", ["x-annie", "X-Annie", ""])
+async def test_a_question_about_an_entry_of_theirs_that_met_somebody_else_is_erased(
+    acme: House, external_id: str
+) -> None:
+    bob = await active(acme, "bob")
+    with pytest.raises(NotUnique):
+        await acme.create("Annie", mail="bob@home.example", external_id=external_id)
+    (asked,) = await acme.rows(decisions)
+    await items.answer(acme.door, acme.as_admin(), asked.id, "separate")
+    await acme.delete((await acme.create("Annie", external_id=external_id)).person_id)
+    acme.clock.forward(days=30)
+    assert await purging.purge_due(acme.door, acme.org_id) == 1
+    (item,) = await acme.rows(decisions)
+    assert (item.state, item.question, item.facts, item.subject) == ("answered", "erased", {}, item.id)
+    assert (await acme.person(bob)).status == "active"
 
 
 async def test_an_external_id_of_another_source_stays_in_a_groups_change(acme: House) -> None:
