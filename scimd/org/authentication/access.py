@@ -17,7 +17,7 @@ from scimd.core.addresses import network_of
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, SessionId, address_key, fold
-from scimd.core.roles import MEMBER, PROJECT_RANKS
+from scimd.core.roles import strongest
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
 from scimd.db.tables import grants, licences, login_attempts, people, projects, sessions, teams, unsettled
@@ -167,7 +167,7 @@ def _of(row: Any, held: Sequence[Any], now: datetime) -> Access:
         display_name=row.display_name,
         address=row.sign_in_address,
         roles=tuple(row.roles),
-        projects=_strongest(held),
+        projects=_projects(held),
         licences=_named(
             {each.target: Held(each.target, each.name, None) for each in held if each.kind == "licence"}
         ),
@@ -176,15 +176,11 @@ def _of(row: Any, held: Sequence[Any], now: datetime) -> Access:
     )
 
 
-def _strongest(held: Sequence[Any]) -> tuple[Held, ...]:
-    """Of several reasons for one project the strongest role."""
-    found: dict[str, Held] = {}
-    for each in held:
-        if each.kind == "project":
-            role, known = each.project_role or MEMBER, found.get(each.target)
-            if known is None or PROJECT_RANKS.get(role, 0) > PROJECT_RANKS.get(known.role, 0):  # type: ignore[call-overload]
-                found[each.target] = Held(each.target, each.name, role)
-    return _named(found)
+def _projects(held: Sequence[Any]) -> tuple[Held, ...]:
+    mine = [each for each in held if each.kind == "project"]
+    names = {each.target: each.name for each in mine}
+    roles = strongest((each.target, each.project_role) for each in mine)
+    return _named({project: Held(project, names[project], role) for project, role in roles.items()})
 
 
 def _named(found: dict[str, Held]) -> tuple[Held, ...]:

@@ -22,8 +22,8 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.languages import ENGLISH, Language
 from scimd.core.links import Link, verify
-from scimd.core.people import OrgId, PersonId, RoleName, address_key
-from scimd.core.roles import MEMBER, PROJECT_RANKS
+from scimd.core.people import OrgId, PersonId, address_key
+from scimd.core.roles import strongest
 from scimd.core.standing import CauseKind, Status
 from scimd.core.words import DISPLAY_NAME_AT_MOST, must_be_line
 from scimd.db.last_changed import not_before_stored
@@ -183,15 +183,8 @@ def projects_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[I
         )
         .order_by(projects.c.name)
     )
-    found: dict[str, str] = {}
-    for name, role in conn.execute(query):
-        if name not in found or _rank(role) > _rank(found[name]):
-            found[name] = role or MEMBER
-    return tuple(InvitedTo(name, role) for name, role in found.items())
-
-
-def _rank(role: str | None) -> int:
-    return PROJECT_RANKS.get(RoleName(role or MEMBER), 0)
+    roles = strongest(map(tuple, conn.execute(query)))
+    return tuple(InvitedTo(name, role) for name, role in roles.items())
 
 
 async def accept(

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
 
 from scimd.core.errors import NotFound
-from scimd.core.people import OrgId, PersonId, RoleName, address_key, fold
-from scimd.core.roles import MEMBER, PROJECT_RANKS
+from scimd.core.people import OrgId, PersonId, address_key, fold
+from scimd.core.roles import strongest
 from scimd.db.among import among
 from scimd.db.tables import (
     grants,
@@ -295,18 +295,11 @@ def _named(thing_id: str | None, names: Mapping[str, str]) -> Named | None:
 
 
 def _projects(held: Sequence[_Held]) -> tuple[InProject, ...]:
-    """Several grants of one project are one line, with the strongest role of them."""
-    found: dict[str, InProject] = {}
-    for each in held:
-        if each.kind == "project":
-            role = each.project_role or MEMBER
-            if each.target not in found or _rank(role) > _rank(found[each.target].role):
-                found[each.target] = InProject(each.target, each.name, role)
-    return tuple(found.values())
-
-
-def _rank(role: str) -> int:
-    return PROJECT_RANKS.get(RoleName(role), 0)
+    """Several grants of one project are one line."""
+    mine = [each for each in held if each.kind == "project"]
+    names = {each.target: each.name for each in mine}
+    roles = strongest((each.target, each.project_role) for each in mine)
+    return tuple(InProject(project, names[project], role) for project, role in roles.items())
 
 
 class _Held(NamedTuple):
