@@ -296,9 +296,7 @@ async def create_admin(
     def body(tx: Tx) -> str:
         person_id = _person(tx, text, operator=org.kind == "system")
         _grant(tx, person_id)
-        tx.touch([person_id])
-        tx.seat_policy = "reject"
-        tx.refuse_without_seat.add(person_id)
+        by_hand.wants_seat(tx, person_id)
         return token(tx, "sign_in", make(tx, person_id, "sign_in", valid_s), "copy")
 
     def then(tx: Tx, made: str) -> str:

@@ -293,7 +293,7 @@ def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
     if row.reactivates:
         if not gates.lift(tx, PersonId(row.person_id), "deactivated"):
             raise InvitationClosed("cancelled")  # somebody has reactivated them: they need no new password
-        gates.wants_seat_by_hand(tx, PersonId(row.person_id))
+        by_hand.wants_seat(tx, PersonId(row.person_id))
     tx.touch([PersonId(row.person_id)])
 
 

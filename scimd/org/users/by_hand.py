@@ -154,6 +154,14 @@ def makes_no_operator(conn: Connection, ctx: Context) -> None:
         raise Forbidden("to run commands on the host: operators are made there alone")
 
 
+def wants_seat(tx: Tx, person_id: PersonId) -> None:
+    """Where this change asks for a seat, or gives what is limited, and none is free, the hand is told so,
+    with the figures."""
+    tx.seat_policy = "reject"
+    tx.refuse_without_seat.add(person_id)
+    tx.touch([person_id])
+
+
 def not_oneself(tx: Tx, person_id: PersonId, what: str) -> None:
     """Raise OwnAccount where the caller would ``what`` (a verb) their own account."""
     if tx.ctx.actor.kind == "person" and tx.ctx.actor.id == person_id:

@@ -42,7 +42,7 @@ from scimd.org.mails import notices
 from scimd.org.organizations import domains
 from scimd.org.settling import profiles
 from scimd.org.tx import Actor, Context, Door, Tx
-from scimd.org.users import by_hand, gates, user_page
+from scimd.org.users import by_hand, user_page
 from scimd.org.users.names import local_names, shown_as
 from scimd.org.users.user_page import UserPage
 
@@ -205,7 +205,7 @@ def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> 
     if owner := more["profile"].get("owner"):
         after[_AUDITED_AS["owner"]] = owner
     tx.record(Event(EventKind.PERSON_CREATED, "person", person_id, after=after))
-    gates.wants_seat_by_hand(tx, person_id)
+    by_hand.wants_seat(tx, person_id)
     return person_id
 
 
@@ -425,7 +425,7 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
             links.owe_set_password(tx, person_id, row.sign_in_address)
             if row.welcome == "set_password_expired":
                 _welcome(tx, [person_id], "set_password")
-                gates.wants_seat_by_hand(tx, person_id)
+                by_hand.wants_seat(tx, person_id)
 
     await door.run(ctx, body)
 
