@@ -26,6 +26,7 @@ from scimd.org.generation import bump
 from scimd.org.request_log import request_people
 from scimd.org.request_log.request_entries import Speaker
 from scimd.org.request_log.request_people import Sought
+from scimd.org.tokens.tokens import locked
 from scimd.org.tx import Context, Door, Tx, first_id, in_order, uuid7
 
 Only = Literal["errors", "writes"]
@@ -215,9 +216,7 @@ async def trace(door: Door, ctx: Context, token_id: TokenId, lasting: timedelta 
 
     def body(tx: Tx) -> datetime | None:
         mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)
-        row = tx.conn.execute(select(tokens.c.name, tokens.c.trace_until).where(mine)).first()
-        if row is None:
-            raise NotFound("token", token_id)
+        row = locked(tx, tokens, token_id)
         until = None if lasting is None else tx.now + lasting
         if until != row.trace_until:
             tx.conn.execute(update(tokens).where(mine).values(trace_until=until))

@@ -29,8 +29,9 @@ from scimd.org.authentication.sessions import Holder, SessionHolder
 from scimd.org.rulebook import RuleBooks
 from scimd.org.settling import admission
 from scimd.org.tokens.secrets import API_TOKEN, is_secret, new_secret, token_hash
-from scimd.org.tokens.tokens import NewToken
+from scimd.org.tokens.tokens import NewToken, has_ended, locked
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx
+from scimd.org.users import by_hand
 
 Kind = Literal["personal", "service"]
 #: Whoever has this makes, sees and ends the tokens of services, and ends those of people.
@@ -176,8 +177,7 @@ def _insert(
     expires_at: datetime | None,
 ) -> NewToken:
     name = proper_name(name, "name")
-    if expires_at is not None and expires_at <= tx.now:
-        raise InvalidValue("expires_at", "must be in the future")
+    by_hand.must_lie_ahead(tx, expires_at)
     token_id, text = TokenId(tx.new_id()), new_secret(API_TOKEN, tx.chance.bytes(32))
     tx.conn.execute(
         api_tokens.insert().values(
@@ -244,14 +244,12 @@ async def revoke(door: Door, ctx: Context, token_id: TokenId) -> None:
     """
 
     def body(tx: Tx) -> None:
-        mine = (api_tokens.c.org_id == tx.org_id) & (api_tokens.c.id == token_id)
-        row = tx.conn.execute(select(api_tokens).where(mine)).first()
-        if row is None:
-            raise NotFound("token", token_id)
+        row = locked(tx, api_tokens, token_id)
         # A service may end itself: it is what to do with a token that has leaked.
         if tx.ctx.actor.id not in (row.person_id, row.id):
             may.require(tx.ctx, MANAGE)
         if row.revoked_at is None:
+            mine = (api_tokens.c.org_id == tx.org_id) & (api_tokens.c.id == token_id)
             tx.conn.execute(
                 update(api_tokens).where(mine).values(revoked_at=tx.now, revoked_by=tx.ctx.actor.name)
             )
@@ -313,11 +311,7 @@ async def authenticate(door: Door, text: str) -> ApiTokenHolder | None:
 
     def body(conn: Connection) -> tuple[ApiTokenHolder | None, bool]:
         row = _PROOF.first(conn, wanted)
-        if (
-            row is None
-            or row.revoked_at is not None
-            or (row.expires_at is not None and row.expires_at <= now)
-        ):
+        if row is None or has_ended(row, now):
             return None, False
         holder = _of_service(row) if row.kind == "service" else _of_person(conn, door.books, row, now)
         used = row.last_used_at

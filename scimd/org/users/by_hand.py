@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
 from scimd.core.errors import (
     Forbidden,
+    InvalidValue,
     NotAllowedNow,
     NotFound,
     OwnAccount,
@@ -123,6 +124,12 @@ def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
     )
     for name in tx.conn.execute(held).scalars():
         must_hold_role(tx.ctx, rules, name)
+
+
+def must_lie_ahead(tx: Tx, expires_at: datetime | None) -> None:
+    """Raise InvalidValue for an end, of a credential or an account, that has come already."""
+    if expires_at is not None and expires_at <= tx.now:
+        raise InvalidValue("expires_at", "must be in the future")
 
 
 #: Mails of these kinds reach one person at the wish of admins.

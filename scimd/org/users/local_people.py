@@ -124,11 +124,12 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> PersonId:
+        by_hand.must_lie_ahead(tx, new.expires_at)
         more = {
             "kind": "service",
             "accepted": True,
             "profile": {"owner": _owner(new.owner)},
-            "expires_at": _expiry(tx, new.expires_at),
+            "expires_at": new.expires_at,
         }
         person_id = _insert(
             tx, _user_name(tx, new.user_name, None), proper_name(new.display_name) or "", more
@@ -143,12 +144,6 @@ def _owner(text: str) -> str:
     if not text.strip():
         raise InvalidValue("owner", "a service account has a person who answers for it")
     return text.strip()
-
-
-def _expiry(tx: Tx, moment: datetime | None) -> datetime | None:
-    if moment is not None and moment <= tx.now:
-        raise InvalidValue("expires_at", "must be in the future")
-    return moment
 
 
 def one_address(text: object, field: str = "email") -> str:
@@ -293,7 +288,10 @@ def edited(tx: Tx, row: Row[Any], wanted: Edit) -> dict[str, Any]:
 def _new_expiry(tx: Tx, row: Row[Any], moment: datetime | None) -> dict[str, Any]:
     if row.kind != "service":
         raise NotAllowedNow(f"{row.display_name} is a person: only service accounts expire.")
-    return {} if moment == row.expires_at else {"expires_at": _expiry(tx, moment)}
+    if moment == row.expires_at:
+        return {}
+    by_hand.must_lie_ahead(tx, moment)
+    return {"expires_at": moment}
 
 
 def _new_owner(row: Row[Any], owner: str, profile: Mapping[str, Any]) -> dict[str, Any]:
