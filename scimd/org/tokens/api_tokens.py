@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -22,14 +22,13 @@ from scimd.core.standing import Status
 from scimd.core.words import proper_name
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, organizations, people, unsettled
-from scimd.org import lately
 from scimd.org import permissions as may
 from scimd.org.authentication import sessions
 from scimd.org.authentication.sessions import Holder, SessionHolder
 from scimd.org.rulebook import RuleBooks
 from scimd.org.settling import admission
 from scimd.org.tokens.secrets import API_TOKEN, is_secret, new_secret, token_hash
-from scimd.org.tokens.tokens import NewToken, has_ended, locked
+from scimd.org.tokens.tokens import NewToken, has_ended, is_to_be_touched, locked, touch
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx
 from scimd.org.users import by_hand
 
@@ -37,7 +36,6 @@ Kind = Literal["personal", "service"]
 #: Whoever has this makes, sees and ends the tokens of services, and ends those of people.
 MANAGE = "organization.manage"
 PERMISSIONS = frozenset(get_args(Permission))
-_TOUCH_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,12 +312,11 @@ async def authenticate(door: Door, text: str) -> ApiTokenHolder | None:
         if row is None or has_ended(row, now):
             return None, False
         holder = _of_service(row) if row.kind == "service" else _of_person(conn, door.books, row, now)
-        used = row.last_used_at
-        return holder, used is None or not lately.is_within(used, now, _TOUCH_EVERY)
+        return holder, is_to_be_touched(row.last_used_at, now)
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
-        await door.note(lambda conn: _touch(conn, holder, now))
+        await door.note(lambda conn: touch(conn, api_tokens, holder.org_id, holder.token_id, now, now))
     return holder
 
 
@@ -354,17 +351,4 @@ def _holder(row: Any, display_name: str, roles: Any, allowed: frozenset[str]) ->
         token_id=TokenId(row.id),
         token_name=row.name,
         kind=row.kind,
-    )
-
-
-def _touch(conn: Connection, holder: ApiTokenHolder, now: datetime) -> None:
-    used = api_tokens.c.last_used_at
-    conn.execute(
-        update(api_tokens)
-        .where(
-            api_tokens.c.org_id == holder.org_id,
-            api_tokens.c.id == holder.token_id,
-            used.is_(None) | ~lately.happened(used, now, _TOUCH_EVERY),
-        )
-        .values(last_used_at=now)
     )

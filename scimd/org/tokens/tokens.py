@@ -402,7 +402,7 @@ class LastUsed:
     def note(self, holder: TokenHolder) -> None:
         """Cheap: called at each request."""
         now = self._door.clock()
-        if holder.last_used_at is None or not lately.is_within(holder.last_used_at, now, _TOUCH_EVERY):
+        if is_to_be_touched(holder.last_used_at, now):
             self._noted[holder.kind, holder.org_id, holder.token_id] = now
 
     async def flush(self) -> int:
@@ -415,12 +415,22 @@ class LastUsed:
 
 
 def touch_last_used(conn: Connection, noted: _Used, now: datetime) -> None:
-    """Write the times, each only where what is stored is a minute old at least, or lies ahead of now."""
+    """Write the times, each as ``touch`` does."""
     for (kind, org_id, token_id), at in sorted(noted.items()):
-        table = _TABLES[kind]
-        stale = table.c.last_used_at.is_(None) | ~lately.happened(table.c.last_used_at, now, _TOUCH_EVERY)
-        conn.execute(
-            update(table)
-            .where(table.c.org_id == org_id, table.c.id == token_id, stale)
-            .values(last_used_at=at)
-        )
+        touch(conn, _TABLES[kind], org_id, token_id, at, now)
+
+
+def is_to_be_touched(last_used_at: datetime | None, now: datetime) -> bool:
+    """Whether a use now is worth writing down."""
+    return last_used_at is None or not lately.is_within(last_used_at, now, _TOUCH_EVERY)
+
+
+def touch(
+    conn: Connection, table: Table, org_id: OrgId, credential_id: TokenId, at: datetime, now: datetime
+) -> None:
+    """Write when a credential was last used, where what is stored is a minute old at least, or lies ahead
+    of now."""
+    used = table.c.last_used_at
+    stale = used.is_(None) | ~lately.happened(used, now, _TOUCH_EVERY)
+    mine = (table.c.org_id == org_id) & (table.c.id == credential_id)
+    conn.execute(update(table).where(mine, stale).values(last_used_at=at))
