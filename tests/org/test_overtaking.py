@@ -18,6 +18,7 @@ from scimd.core.people import PersonId
 from scimd.db import tables as t
 from scimd.db.engine import Database
 from scimd.org.audit import audit
+from scimd.org.authentication import access, sessions
 from scimd.org.grants import promotion
 from scimd.org.groups import scim_groups
 from scimd.org.groups.scim_groups import GroupChange
@@ -294,6 +295,21 @@ async def test_a_credential_that_two_revoke_at_once_is_revoked_once(database_url
         await overtaken(acme, "settled", *(partial(revoke, each.door, ctx, made) for each in (acme, other)))
         told = [row.kind for row in await acme.rows(t.events, target_id=made)]
         assert [each.rpartition(".")[2] for each in told].count("revoked") == 1
+
+
+async def test_a_session_that_two_end_at_once_ends_once(database_url: str) -> None:
+    async with two(database_url) as (acme, other):
+        ctx, ann = acme.as_admin(), PersonId(await local_person(acme, "ann", accepted=True))
+        until = acme.clock() + timedelta(hours=1)
+        begun = await access.begin_session(acme.door, ctx, ann, "192.0.2.1", "", until)
+        await overtaken(
+            acme,
+            "settled",
+            lambda: access.end_session(acme.door, ctx, begun.id),
+            lambda: sessions.end(other.door, ctx, begun.id),
+        )
+        told = [row.kind for row in await acme.rows(t.events, target_id=ann)]
+        assert told.count("session.ended") == 1
 
 
 async def test_a_token_that_is_revoked_while_it_is_rotated_elsewhere_has_no_successor(
