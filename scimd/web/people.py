@@ -8,11 +8,15 @@ from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
 from scimd.org import labels
-from scimd.org.audit import history
+from scimd.org.audit import audit_reads
+from scimd.org.audit.audit_reads import EntryFilter
 from scimd.org.authentication import sessions
 from scimd.org.reading import reads
+from scimd.org.windows import Window
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page
+
+_NEWEST = Window(50, sort="-at")
 
 
 @signed_in("users.read")
@@ -55,8 +59,10 @@ async def show(request: web.Request) -> web.StreamResponse:
     person_id = found.person.id
     sees_history = visit.may("audit.read")
     live = await sessions.list_sessions(door, visit.org_id, person_id=person_id) if sees_history else None
-    events = await history.of_target(door, visit.org_id, person_id) if sees_history else None
-    lines = None if events is None else [(record, words.event(record)) for record in events]
+    lines = None
+    if sees_history:
+        events = await audit_reads.list_entries(door, visit.org_id, EntryFilter(target=person_id), _NEWEST)
+        lines = [(entry, words.event(entry)) for entry in events.rows]
     reasons = found.standing.reasons
     mentioned = [reason.about + reason.fact + reason.why for reason in reasons]
     mentioned += [line for _, line in lines or []]
