@@ -12,7 +12,9 @@ from scimd.org.audit import audit_reads
 from scimd.org.audit.audit_reads import EntryFilter
 from scimd.org.authentication import sessions
 from scimd.org.reading import reads
-from scimd.org.windows import Window
+from scimd.org.users import user_reads
+from scimd.org.users.user_reads import UserFilter
+from scimd.org.windows import Place, Window
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page
 
@@ -24,25 +26,18 @@ async def index(request: web.Request) -> web.StreamResponse:
     door, visit = request.app[DOOR], await visit_of(request)
     search = request.query.get("search", "").strip()[:200]
     status = forms.chosen(request, "status", words.STATUSES)
-    found = await reads.list_people(
-        door,
-        visit.org_id,
-        search=search or None,
-        status=status,
-        limit=PAGE + 1,
-        after=request.query.get("after") or None,
-    )
-    shown, badges = found[:PAGE], words.statuses(visit.organization.active_label)
-    more = (
-        visit.url("/people", search=search, status=status, after=shown[-1].id) if len(found) > PAGE else None
-    )
+    after = request.query.get("after")
+    window = Window(PAGE, Place(None, after) if after else None)
+    found = await user_reads.list_users(door, visit.org_id, UserFilter(q=search, status=status), window)
+    badges = words.statuses(visit.organization.active_label)
+    more = visit.url("/people", search=search, status=status, after=found.next.id) if found.next else None
     return await page(
         request,
         visit,
         "people.html",
         "People",
         section="/people",
-        people=shown,
+        people=found.rows,
         more=more,
         search=search,
         statuses=[(key, badge.text) for key, badge in badges.items()],
