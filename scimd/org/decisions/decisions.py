@@ -17,7 +17,7 @@ from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import decisions
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name", "link"]
 State = Literal["open", "answered", "moot"]
@@ -227,9 +227,7 @@ async def list_decisions(
     after: str | None = None,
 ) -> list[DecisionRecord]:
     """Items of that state (None: all), the newest first; ``after`` is the id of the last one seen."""
-    query = _of(org_id, kinds)
-    if state is not None:
-        query = query.where(decisions.c.state == state)
+    query = narrowed(_of(org_id, kinds), (decisions.c.state, state))
     if after is not None:
         query = query.where(decisions.c.id < after)
     query = query.order_by(decisions.c.id.desc()).limit(limit)
@@ -257,11 +255,7 @@ async def window(
     kinds: Collection[DecisionKind] = KINDS,
 ) -> Slice[DecisionRecord]:
     """Items by the time at which they were opened."""
-    query = _of(org_id, kinds)
-    if state is not None:
-        query = query.where(decisions.c.state == state)
-    if kind is not None:
-        query = query.where(decisions.c.kind == kind)
+    query = narrowed(_of(org_id, kinds), (decisions.c.state, state), (decisions.c.kind, kind))
     return await door.read(lambda conn: cut(conn, query, part, {}, decisions.c.id).map(_record))
 
 

@@ -28,6 +28,7 @@ from scimd.org.request_log.request_entries import Speaker
 from scimd.org.request_log.request_people import Sought
 from scimd.org.tokens.tokens import locked
 from scimd.org.tx import Context, Door, Tx, first_id, in_order, uuid7
+from scimd.org.windows import narrowed
 
 Only = Literal["errors", "writes"]
 
@@ -286,16 +287,14 @@ async def _portion(door: Door, query: Select[Any]) -> list[RequestRecord]:
 
 def _wanted(org_id: OrgId, wanted: Wanted) -> Select[Any]:
     of = scim_requests.c
-    query = select(scim_requests).where(of.org_id == org_id)
-    for column, value in (
+    query = narrowed(
+        select(scim_requests).where(of.org_id == org_id),
         (of.source_id, wanted.source_id),
         (of.token_id, wanted.token_id),
         (of.method, wanted.method and wanted.method.upper()),
         (of.correlation_id, wanted.correlation_id),
         (of.resource_id, wanted.resource_id),
-    ):
-        if value is not None:
-            query = query.where(column == value)
+    )
     if wanted.person is not None:
         query = query.where(request_people.concerns(wanted.person))
     if wanted.status is not None:

@@ -27,7 +27,7 @@ from scimd.org.sources.sources import SourceRecord, find
 from scimd.org.tokens.secrets import is_token, new_token, token_hash
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.users import by_hand
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 _TOUCH_EVERY = timedelta(minutes=1)
 #: What a holder's ``token_id`` is the id of: a token, an OAuth client, an issuer of JWTs.
@@ -218,7 +218,7 @@ def _of(org_id: OrgId, source_id: str | None) -> Select[Any]:
         .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
         .where(tokens.c.org_id == org_id)
     )
-    return query if source_id is None else query.where(tokens.c.source_id == source_id)
+    return narrowed(query, (tokens.c.source_id, source_id))
 
 
 def _record(row: Row[Any]) -> TokenRecord:
