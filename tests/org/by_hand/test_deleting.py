@@ -78,14 +78,23 @@ async def test_an_address_that_somebody_else_has_by_now_stands_in_the_way_of_res
         await hand.restore(acme.door, acme.as_admin(), ann)
 
 
+async def with_rows_of(acme: House, person_id: str) -> set[str]:
+    of_people = [table for table in tables.metadata.sorted_tables if "person_id" in table.c]
+    return {table.name for table in of_people if await acme.rows(table, person_id=person_id)}
+
+
 async def test_purging_leaves_the_audit_and_nothing_else(acme: House) -> None:
     ann = await active(acme)
+    image = {"org_id": acme.org_id, "person_id": ann, "kind": "png", "image": b"", "changed_at": acme.clock()}
+    await acme.execute(tables.pictures.insert().values(image))
     await hand.delete(acme.door, acme.as_admin(), ann)
     acme.clock.forward(days=29)
     assert await purging.purge_due(acme.door, acme.org_id) == 0
+    assert await with_rows_of(acme, ann) > {"deliveries", "gates", "links", "pictures"}
     acme.clock.forward(days=1)
     assert await purging.purge_due(acme.door, acme.org_id) == 1
     assert await acme.rows(people, id=ann) == []
+    assert await with_rows_of(acme, ann) == {"grants", "status_spans"}
     assert "person.purged" in await kinds(acme, ann)
     assert await purging.purge_due(acme.door, acme.org_id) == 0
 
