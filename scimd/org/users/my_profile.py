@@ -14,7 +14,7 @@ from scimd.core.people import UNSET, OrgId, PersonId, Unset, address_key
 from scimd.core.roles import strongest
 from scimd.core.words import must_be_line
 from scimd.db.locks import upsert
-from scimd.db.tables import deliveries, grants, people, pictures, projects
+from scimd.db.tables import grants, people, pictures, projects
 from scimd.org.authentication import links, sessions
 from scimd.org.authentication.sessions import SessionHolder
 from scimd.org.tx import Door, Tx
@@ -146,8 +146,7 @@ async def ask_confirmation(door: Door, holder: SessionHolder, email: str) -> Non
             local_people.must_have_own_address(tx, row)
         by_hand.not_too_often(tx, holder.person_id, ["confirm_address"])
         link_id = links.make(tx, holder.person_id, "confirm_address", _VALID_S, address=wanted)
-        mail = links.mail(tx, holder.person_id, link_id, wanted) | {"template": "confirm_address"}
-        tx.conn.execute(deliveries.insert().values(mail))
+        links.owe_mail(tx, holder.person_id, link_id, wanted, "confirm_address")
 
     await door.run(holder.context(door), body)
 
