@@ -21,6 +21,7 @@ from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
+from scimd.org.authentication import sessions
 from scimd.org.organizations import domains, organizations
 from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
@@ -237,8 +238,7 @@ def _live(conn: Connection, link: Link, now: datetime) -> LinkPage | None:
 
 def as_person(door: Door, page: LinkPage) -> Context:
     """A context in which whoever holds the link acts."""
-    actor = Actor("person", page.person_id, page.address or page.display_name)
-    return Context(page.org_id, actor, "web", uuid7(door.clock(), secrets.token_bytes(10)))
+    return sessions.arriving(door, page.org_id, page.person_id, page.address or page.display_name)
 
 
 def verified(tx: Tx, person_id: PersonId, address: str) -> None:

@@ -105,6 +105,12 @@ class SessionRecord:
 # ------------------------------------------------------------------------------ starting
 
 
+def arriving(door: Door, org_id: OrgId, person_id: str, name: str) -> Context:
+    """A context for somebody who has no session yet: who signs in, or comes by a link."""
+    actor = Actor("person", person_id, name)
+    return Context(org_id, actor, "web", uuid7(door.clock(), secrets.token_bytes(10)))
+
+
 def start(
     tx: Tx, person_id: PersonId, ip: str, user_agent: str, *, how: How = "password", strong: bool = False
 ) -> str:

@@ -8,7 +8,6 @@ admins and time do to invitations stands in ``org.invitations.invitation_changes
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,7 +33,7 @@ from scimd.org.invitations.invitation_list import invitation_of
 from scimd.org.invitations.invitation_upkeep import cancel_mails
 from scimd.org.mails import correspondence
 from scimd.org.settling import facts
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.tx import Context, Door, Tx
 from scimd.org.users import by_hand, gates
 from scimd.org.users.names import shown_as
 
@@ -229,8 +228,7 @@ def _proper_name(name: str | None) -> str | None:
 
 
 def _context(door: Door, link: Link, row: Any) -> Context:
-    correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
-    return Context(OrgId(link.org), Actor("person", row.person_id, row.address), "web", correlation_id)
+    return sessions.arriving(door, OrgId(link.org), row.person_id, row.address)
 
 
 def hold(tx: Tx, person_ids: Sequence[str]) -> None:
