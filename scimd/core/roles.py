@@ -8,7 +8,7 @@ source can give nobody anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,7 +82,7 @@ BUILT_IN: Mapping[RoleName, OrgRole] = {
         ),
     )
 }
-#: Project roles by rank, the strongest first. Custom ones bring ranks of their own.
+#: Project roles by rank, the strongest first.
 PROJECT_RANKS: Mapping[RoleName, int] = {OWNER: 300, MEMBER: 200, VIEWER: 100}
 
 
@@ -138,6 +138,17 @@ def above_ceiling(role: RoleName, ceiling: RoleName, roles: Mapping[RoleName, Or
     """
     wanted, top = roles.get(role), roles.get(ceiling)
     return wanted is None or not wanted.permissions <= (top.permissions if top else frozenset())
+
+
+def strongest(held: Iterable[tuple[str, str | None]]) -> dict[str, RoleName]:
+    """The role in each project, in the order in which they come: several grants, each a project and a role
+    (None: a member), count as the strongest of them."""
+    found: dict[str, RoleName] = {}
+    for project, said in held:
+        role = RoleName(said or MEMBER)
+        if project not in found or PROJECT_RANKS.get(role, 0) > PROJECT_RANKS.get(found[project], 0):
+            found[project] = role
+    return found
 
 
 def is_account_admin(role: OrgRole) -> bool:

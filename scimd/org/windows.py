@@ -91,6 +91,14 @@ def cut(
     return Slice(rows, place, _total(conn, found) if window.total else None)
 
 
+def narrowed(found: Select[Any], *wanted: tuple[ColumnElement[Any], object]) -> Select[Any]:
+    """Of a list those rows that have in each of these columns what is wanted there; None: whatever."""
+    for column, value in wanted:
+        if value is not None:
+            found = found.where(column == value)
+    return found
+
+
 def brief(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A text of any length as something to sort by: as much of it as a cursor holds."""
     return func.substr(column, 1, _BRIEF)

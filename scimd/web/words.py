@@ -9,7 +9,7 @@ from typing import Any, Literal
 from scimd.core import causes
 from scimd.core.people import RoleName
 from scimd.core.roles import BUILT_IN
-from scimd.org.audit.history import HistoryRecord
+from scimd.org.audit.audit_reads import EntryRecord
 from scimd.org.labels import named
 
 Tone = Literal["ok", "warn", "bad", "info", "none", "info running"]
@@ -197,7 +197,7 @@ def about(subject: str, names: Mapping[str, str]) -> str:
     return f"{kind.capitalize()} {rest}".strip()
 
 
-def event(record: HistoryRecord) -> str:
+def event(record: EntryRecord) -> str:
     """``person.status_changed`` with its values, as a line; what is merely not so is left out."""
     what = record.kind.replace(".", " ", 1).replace("_", " ").capitalize()
     rows = differences(record.before, record.after)

@@ -54,12 +54,12 @@ async def test_a_project_is_made_renamed_archived_and_brought_back(acme: House) 
     await project_upkeep.archive(acme.door, acme.as_admin(), alpha)
     await settled(acme)
     page = await admin_reads.show_person(acme.door, acme.org_id, ann)
-    assert page.person.projects == ("General",)
+    assert [each.name for each in page.person.projects] == ["General"]
     assert [p.name for p in await project_upkeep.list_projects(acme.door, acme.org_id)] == ["General"]
     await project_upkeep.unarchive(acme.door, acme.as_admin(), alpha)
     await settled(acme)
     page = await admin_reads.show_person(acme.door, acme.org_id, ann)
-    assert page.person.projects == ("Älpha",)
+    assert [each.name for each in page.person.projects] == ["Älpha"]
 
 
 async def test_project_names_are_unique_among_the_living(acme: House) -> None:

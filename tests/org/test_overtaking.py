@@ -7,20 +7,24 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import pytest
 
-from scimd.core.errors import NotUnique
+from scimd.core.errors import NotAllowedNow, NotUnique
 from scimd.core.people import PersonId
 from scimd.db import tables as t
 from scimd.db.engine import Database
 from scimd.org.audit import audit
+from scimd.org.authentication import access, sessions
 from scimd.org.grants import promotion
 from scimd.org.groups import scim_groups
 from scimd.org.groups.scim_groups import GroupChange
 from scimd.org.identities import merging
 from scimd.org.settling.settle import settle
+from scimd.org.tokens import api_tokens, oauth, tokens
 from scimd.org.tx import Door, Tx
 from tests.org.house import House, group, house, user
 from tests.org.looks import member_ids, projects_of
@@ -271,3 +275,51 @@ async def test_a_refused_user_whom_a_group_waits_for_is_refused_once(database_ur
         )
         assert [each.outcome for each in refused] == ["refused"]
         assert await _in_group(acme, group_id) == {None}
+
+
+@pytest.mark.parametrize("kind", ["token", "client", "api token"])
+async def test_a_credential_that_two_revoke_at_once_is_revoked_once(database_url: str, kind: str) -> None:
+    async with two(database_url) as (acme, other):
+        door, ctx = acme.door, acme.as_admin()
+        revoke: Callable[..., Awaitable[None]]
+        if kind == "token":
+            made, revoke = (await tokens.create(door, ctx, acme.scim, "one")).id, tokens.revoke
+        elif kind == "client":
+            made, revoke = (
+                (await oauth.create_client(door, ctx, acme.scim, "one")).client_id,
+                oauth.revoke_client,
+            )
+        else:
+            made = (await api_tokens.create_service(door, ctx, "one", ["users.read"])).id
+            revoke = api_tokens.revoke
+        await overtaken(acme, "settled", *(partial(revoke, each.door, ctx, made) for each in (acme, other)))
+        told = [row.kind for row in await acme.rows(t.events, target_id=made)]
+        assert [each.rpartition(".")[2] for each in told].count("revoked") == 1
+
+
+async def test_a_session_that_two_end_at_once_ends_once(database_url: str) -> None:
+    async with two(database_url) as (acme, other):
+        ctx, ann = acme.as_admin(), PersonId(await local_person(acme, "ann", accepted=True))
+        until = acme.clock() + timedelta(hours=1)
+        begun = await access.begin_session(acme.door, ctx, ann, "192.0.2.1", "", until)
+        await overtaken(
+            acme,
+            "settled",
+            lambda: access.end_session(acme.door, ctx, begun.id),
+            lambda: sessions.end(other.door, ctx, begun.id),
+        )
+        told = [row.kind for row in await acme.rows(t.events, target_id=ann)]
+        assert told.count("session.ended") == 1
+
+
+async def test_a_token_that_is_revoked_while_it_is_rotated_elsewhere_has_no_successor(
+    database_url: str,
+) -> None:
+    async with two(database_url) as (acme, other):
+        ctx = acme.as_admin()
+        made = (await tokens.create(acme.door, ctx, acme.scim, "one")).id
+        ended = partial(tokens.revoke, acme.door, ctx, made)
+        rotated = partial(tokens.rotate, other.door, ctx, made, timedelta(hours=1))
+        said = await overtaken(acme, "settled", ended, rotated)
+        assert [type(each) for each in said] == [type(None), NotAllowedNow]
+        assert len(await acme.rows(t.tokens)) == 1

@@ -123,7 +123,8 @@ async def test_a_new_default_project_takes_those_whom_nothing_else_gives_one(acm
     lobby = await project_upkeep.create(acme.door, acme.as_admin(), "Lobby")
     await settings.change(acme.door, acme.as_admin(), settings.Change(default_project=lobby))
     await settle_marked(acme.door, acme.org_id, budget_s=10)
-    assert (await admin_reads.show_person(acme.door, acme.org_id, ann)).person.projects == ("Lobby",)
+    person = (await admin_reads.show_person(acme.door, acme.org_id, ann)).person
+    assert [each.name for each in person.projects] == ["Lobby"]
     assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -15,8 +16,13 @@ from scimd.org.reading import reads
 from scimd.org.reading.keyset import Sort
 from scimd.org.reading.reads import ListQuery
 from scimd.org.runs import sync_reads
+from scimd.org.users import user_reads
+from scimd.org.users.user_reads import UserFilter, UserRow
+from scimd.org.windows import Place, Window
 from tests.org.house import BASE, GROUP_VIEW, House, group, house, user
 from tests.support.patience import promptly
+
+_ALL = Window()
 
 
 async def test_pages_are_stable_and_totals_are_those_of_the_source(database_url: str) -> None:
@@ -194,6 +200,10 @@ async def test_plan_asks_whose_entries_are(database_url: str) -> None:
         assert second.holder is None
 
 
+async def listed(acme: House, window: Window = _ALL, **only: str) -> Sequence[UserRow]:
+    return (await user_reads.list_users(acme.door, acme.org_id, UserFilter(**only), window)).rows
+
+
 async def test_admin_finds_people_and_reads_every_reason(database_url: str) -> None:
     async with house(database_url) as acme:
         ann = await acme.create("ann", displayName="Ännchen")
@@ -201,15 +211,13 @@ async def test_admin_finds_people_and_reads_every_reason(database_url: str) -> N
         bob = await acme.create("bob")
         await acme.group("Sales", ann.person_id)
         await acme.change(bob.person_id, active=False)
-        rows = await reads.list_people(acme.door, acme.org_id)
-        assert [(row.status, row.projects) for row in rows] == [("active", ("Sales",)), ("inactive", ())]
-        for asked, found in (
-            ({"search": "nnchen"}, ann),
-            ({"status": "inactive"}, bob),
-            ({"limit": 1, "after": rows[0].id}, bob),
-        ):
-            listed = await reads.list_people(acme.door, acme.org_id, **asked)  # type: ignore[arg-type]
-            assert [row.id for row in listed] == [found.person_id]
+        rows = await listed(acme)
+        told = [(row.status, [each.name for each in row.projects]) for row in rows]
+        assert told == [("active", ["Sales"]), ("inactive", [])]
+        for asked, found in (({"q": "nnchen"}, ann), ({"status": "inactive"}, bob)):
+            assert [row.id for row in await listed(acme, **asked)] == [found.person_id]
+        behind = Window(1, Place(None, rows[0].id))
+        assert [row.id for row in await listed(acme, behind)] == [bob.person_id]
         for who in (ann.person_id, "ann", "ANN@acme.example"):
             page = await reads.show_person(acme.door, acme.org_id, who)
             assert page.person.id == ann.person_id
@@ -222,8 +230,7 @@ async def test_an_address_of_another_script_is_found_by_any_part_of_it(database_
         await acme.create("bob")
         ida = (await acme.create("ida", mail="Ida@exämple.example")).person_id
         for part in ("exämp", "mple.ex", "@EXÄMPLE.example", "xn--exmple-cua", "ida@"):
-            found = await reads.list_people(acme.door, acme.org_id, search=part)
-            assert [row.id for row in found] == [ida], part
+            assert [row.id for row in await listed(acme, q=part)] == [ida], part
 
 
 async def test_check_finds_a_standing_that_was_tampered_with(database_url: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, select
 from scimd.core.people import OrgId
 from scimd.db.tables import events
 from scimd.org.tx import Door, first_id
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 _e = events.c
 
@@ -57,16 +57,14 @@ async def list_entries(door: Door, org_id: OrgId, only: EntryFilter, window: Win
 
 
 def _filtered(org_id: OrgId, only: EntryFilter) -> Select[Any]:
-    query = select(events).where(_e.org_id == org_id)
-    for column, wanted in (
+    query = narrowed(
+        select(events).where(_e.org_id == org_id),
         (_e.kind, only.kind),
         (_e.actor_id, only.actor),
         (_e.target_id, only.target),
         (_e.correlation_id, only.correlation),
         (_e.door, only.door),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
+    )
     if only.since is not None:
         query = query.where(_e.id >= first_id(only.since))
     return query.where(_e.id < first_id(only.until)) if only.until is not None else query

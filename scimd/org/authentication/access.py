@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, union_all, update
+from sqlalchemy import Connection, bindparam, select, union_all
 
-from scimd.core.addresses import network_of
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, SessionId, address_key, fold
-from scimd.core.roles import MEMBER, PROJECT_RANKS
+from scimd.core.roles import strongest
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
-from scimd.db.tables import grants, licences, login_attempts, people, projects, sessions, teams, unsettled
+from scimd.db.tables import grants, licences, people, projects, sessions, teams, unsettled
 from scimd.org import permissions
+from scimd.org.authentication import attempts
+from scimd.org.authentication.sessions import AGENT_AT_MOST, close
 from scimd.org.identities import merged
 from scimd.org.rulebook import RuleBooks
 from scimd.org.settling import admission
@@ -30,7 +31,6 @@ from scimd.org.tx import Context, Door, Tx
 
 READ, REPORT = "access.read", "sign_ins.report"
 LONGEST = timedelta(days=90)
-_AGENT_AT_MOST = 512
 _p, _g, _s = people.c, grants.c, sessions.c
 
 
@@ -167,7 +167,7 @@ def _of(row: Any, held: Sequence[Any], now: datetime) -> Access:
         display_name=row.display_name,
         address=row.sign_in_address,
         roles=tuple(row.roles),
-        projects=_strongest(held),
+        projects=_projects(held),
         licences=_named(
             {each.target: Held(each.target, each.name, None) for each in held if each.kind == "licence"}
         ),
@@ -176,15 +176,11 @@ def _of(row: Any, held: Sequence[Any], now: datetime) -> Access:
     )
 
 
-def _strongest(held: Sequence[Any]) -> tuple[Held, ...]:
-    """Of several reasons for one project the strongest role."""
-    found: dict[str, Held] = {}
-    for each in held:
-        if each.kind == "project":
-            role, known = each.project_role or MEMBER, found.get(each.target)
-            if known is None or PROJECT_RANKS.get(role, 0) > PROJECT_RANKS.get(known.role, 0):  # type: ignore[call-overload]
-                found[each.target] = Held(each.target, each.name, role)
-    return _named(found)
+def _projects(held: Sequence[Any]) -> tuple[Held, ...]:
+    mine = [each for each in held if each.kind == "project"]
+    names = {each.target: each.name for each in mine}
+    roles = strongest((each.target, each.project_role) for each in mine)
+    return _named({project: Held(project, names[project], role) for project, role in roles.items()})
 
 
 def _named(found: dict[str, Held]) -> tuple[Held, ...]:
@@ -227,32 +223,27 @@ async def report_attempts(door: Door, ctx: Context, attempts: Sequence[Attempt])
         query = select(_p.id, _p.sign_in_key).where(
             _p.org_id == tx.org_id, _p.sign_in_key.in_(keys), _p.deleted_at.is_(None)
         )
-        known = {row.sign_in_key: row.id for row in tx.conn.execute(query)}
+        known = {row.sign_in_key: PersonId(row.id) for row in tx.conn.execute(query)}
         for each in attempts:
             _note(tx, each, known.get(address_key(each.address)))
 
     await door.run(ctx, body)
 
 
-def _note(tx: Tx, attempt: Attempt, person_id: str | None) -> None:
-    tx.conn.execute(
-        login_attempts.insert().values(
-            org_id=tx.org_id,
-            id=tx.new_id(),
-            person_id=person_id,
-            address=attempt.address,
-            address_key=address_key(attempt.address),
-            ip=attempt.ip,
-            network=network_of(attempt.ip),
-            success=attempt.success,
-            reason=attempt.reason,
-            origin=tx.ctx.actor.name,
-            at=tx.now,
-        )
+def _note(tx: Tx, attempt: Attempt, person_id: PersonId | None) -> None:
+    origin = tx.ctx.actor.name
+    attempts.note(
+        tx,
+        person_id,
+        attempt.address,
+        attempt.ip,
+        reason=attempt.reason,
+        success=attempt.success,
+        origin=origin,
     )
     if person_id is not None:
         kind = EventKind.SIGN_IN_SUCCEEDED if attempt.success else EventKind.SIGN_IN_FAILED
-        after = {"ip": attempt.ip, "origin": tx.ctx.actor.name, "why": attempt.reason}
+        after = {"ip": attempt.ip, "origin": origin, "why": attempt.reason}
         tx.record(Event(kind, "person", person_id, after=after))
 
 
@@ -283,7 +274,7 @@ def _begin(tx: Tx, person_id: PersonId, ip: str, user_agent: str, expires_at: da
             id=session_id,
             person_id=person_id,
             hash=token_hash(tx.chance.bytes(32).hex()),  # of a text that nobody has
-            user_agent=user_agent[:_AGENT_AT_MOST],
+            user_agent=user_agent[:AGENT_AT_MOST],
             ip=ip,
             how="application",
             proved_at=tx.now,
@@ -328,12 +319,8 @@ async def end_session(door: Door, ctx: Context, session_id: SessionId) -> None:
 
     def body(tx: Tx) -> None:
         mine = _mine(tx.ctx, session_id)
-        row = tx.conn.execute(select(_s.person_id, _s.ended_at).where(mine)).first()
-        if row is None:
+        if tx.conn.execute(select(_s.id).where(mine)).first() is None:
             raise NotFound("session", session_id)
-        if row.ended_at is None:
-            tx.conn.execute(update(sessions).where(mine).values(ended_at=tx.now, ended_by=tx.ctx.actor.name))
-            after = {"sessions": 1, "why": f"ended by {tx.ctx.actor.name}"}
-            tx.record(Event(EventKind.SESSION_ENDED, "person", row.person_id, after=after))
+        close(tx, mine)
 
     await door.run(ctx, body)

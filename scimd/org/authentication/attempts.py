@@ -47,13 +47,31 @@ def begin(
     return _write(tx, person_id, address, ip, network, success=False, reason=reason)
 
 
-def note(tx: Tx, person_id: PersonId | None, address: str, ip: str, *, reason: str) -> str:
-    """Write an attempt that succeeded."""
-    return _write(tx, person_id, address, ip, network_of(ip), success=True, reason=reason)
+def note(
+    tx: Tx,
+    person_id: PersonId | None,
+    address: str,
+    ip: str,
+    *,
+    reason: str,
+    success: bool = True,
+    origin: str | None = None,
+) -> str:
+    """Write an attempt of which is known how it ended; ``origin``: the application that reported it."""
+    network = network_of(ip)
+    return _write(tx, person_id, address, ip, network, success=success, reason=reason, origin=origin)
 
 
 def _write(
-    tx: Tx, person_id: PersonId | None, address: str, ip: str, network: str, *, success: bool, reason: str
+    tx: Tx,
+    person_id: PersonId | None,
+    address: str,
+    ip: str,
+    network: str,
+    *,
+    success: bool,
+    reason: str,
+    origin: str | None = None,
 ) -> str:
     attempt_id = tx.new_id()
     tx.conn.execute(
@@ -67,6 +85,7 @@ def _write(
             network=network,
             success=success,
             reason=reason,
+            origin=origin,
             at=tx.now,
         )
     )

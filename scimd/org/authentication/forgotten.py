@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from datetime import timedelta
 
 from sqlalchemy import func, select
@@ -12,10 +11,10 @@ from scimd.core.people import OrgId, PersonId, address_key
 from scimd.core.standing import Status
 from scimd.db.tables import links, organizations, people
 from scimd.org import lately
-from scimd.org.authentication import attempts, sign_in
+from scimd.org.authentication import attempts, sessions, sign_in
 from scimd.org.authentication.links import owe_set_password
 from scimd.org.settling import admission
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.tx import Door, Tx
 
 #: Every answer takes this long: the work behind it takes a fraction, and more for some than for others.
 _TAKES_S = 0.4
@@ -37,8 +36,7 @@ async def ask(door: Door, address: str, *, org_slug: str | None, ip: str) -> Non
 
 async def _ask(door: Door, address: str, org_slug: str | None, ip: str) -> None:
     for org_id, person_id in await _who(door, address, org_slug):
-        actor = Actor("person", person_id or "", address)
-        ctx = Context(org_id, actor, "web", uuid7(door.clock(), secrets.token_bytes(10)))
+        ctx = sessions.arriving(door, org_id, person_id or "", address)
 
         def body(tx: Tx, person_id: PersonId | None = person_id) -> None:
             attempt_id = attempts.begin(tx, person_id, address, ip)

@@ -1,4 +1,4 @@
-"""One-time links other than invitations: to sign in, and to set a password.
+"""One-time links other than invitations: to sign in, to set a password, to confirm an address.
 
 Like an invitation's link (``core.links``): a row with generation, expiry and ``used_at``, a token
 that is derived and stands nowhere, one conditional UPDATE that spends it.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
@@ -21,6 +21,7 @@ from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
+from scimd.org.authentication import sessions
 from scimd.org.organizations import domains, organizations
 from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
@@ -77,13 +78,19 @@ def make(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float, *, addre
     return link_id
 
 
-def mail(tx: Tx, person_id: PersonId, link_id: str, address: str) -> dict[str, Any]:
-    """The delivery row of a set-password link, which nobody but that address ever sees."""
-    return {
+def owe_mail(
+    tx: Tx,
+    person_id: PersonId,
+    link_id: str,
+    address: str,
+    template: Literal["set_password", "confirm_address"],
+) -> None:
+    """A mail with the link, which nobody but that address ever sees."""
+    row = {
         "org_id": tx.org_id,
         "id": tx.new_id(),
         "kind": "mail",
-        "template": "set_password",
+        "template": template,
         "person_id": person_id,
         "link_id": link_id,
         "address": address,
@@ -93,12 +100,13 @@ def mail(tx: Tx, person_id: PersonId, link_id: str, address: str) -> dict[str, A
         "due_at": tx.now,
         "created_at": tx.now,
     }
+    tx.conn.execute(deliveries.insert().values(row))
 
 
 def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
     """A new link to set the password, and the mail that carries it; older ones are dead."""
     link_id = make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
-    tx.conn.execute(deliveries.insert().values(mail(tx, person_id, link_id, email)))
+    owe_mail(tx, person_id, link_id, email, "set_password")
 
 
 def leads_in(row: Row[Any]) -> bool:
@@ -174,6 +182,16 @@ def opened(token: str, purpose: Purpose, keys: Keyring) -> Link:
     return verify(token, purpose, keys.live(purpose))
 
 
+def _is(link: Link) -> ColumnElement[bool]:
+    """The row of a link."""
+    return (
+        (links.c.org_id == link.org)
+        & (links.c.id == link.record)
+        & (links.c.purpose == link.purpose)
+        & (links.c.generation == link.generation)
+    )
+
+
 async def look(door: Door, token: str, purpose: Purpose) -> LinkPage:
     """What the page shows. Looking spends nothing: mail scanners open links too."""
     link = opened(token, purpose, door.keys)
@@ -198,10 +216,7 @@ def _live(conn: Connection, link: Link, now: datetime) -> LinkPage | None:
         .join(people, (people.c.org_id == links.c.org_id) & (people.c.id == links.c.person_id))
         .join(organization_rows, organization_rows.c.id == links.c.org_id)
         .where(
-            links.c.org_id == link.org,
-            links.c.id == link.record,
-            links.c.purpose == link.purpose,
-            links.c.generation == link.generation,
+            _is(link),
             links.c.used_at.is_(None),
             links.c.expires_at > now,
             people.c.deleted_at.is_(None),
@@ -223,8 +238,7 @@ def _live(conn: Connection, link: Link, now: datetime) -> LinkPage | None:
 
 def as_person(door: Door, page: LinkPage) -> Context:
     """A context in which whoever holds the link acts."""
-    actor = Actor("person", page.person_id, page.address or page.display_name)
-    return Context(page.org_id, actor, "web", uuid7(door.clock(), secrets.token_bytes(10)))
+    return sessions.arriving(door, page.org_id, page.person_id, page.address or page.display_name)
 
 
 def verified(tx: Tx, person_id: PersonId, address: str) -> None:
@@ -243,13 +257,7 @@ async def user_of(door: Door, token: str, purpose: Purpose) -> tuple[OrgId, Pers
         link = opened(token, purpose, door.keys)
     except LinkInvalid:
         return None
-    used = select(links.c.person_id).where(
-        links.c.org_id == link.org,
-        links.c.id == link.record,
-        links.c.purpose == link.purpose,
-        links.c.generation == link.generation,
-        links.c.used_at.is_not(None),
-    )
+    used = select(links.c.person_id).where(_is(link), links.c.used_at.is_not(None))
     person_id = await door.read(lambda conn: conn.execute(used).scalar_one_or_none())
     return None if person_id is None else (OrgId(link.org), PersonId(person_id))
 
@@ -258,14 +266,7 @@ def spend(tx: Tx, link: Link) -> PersonId:
     """Use the link up: of any number at once, one wins, and the others get LinkInvalid."""
     person_id = tx.conn.execute(
         update(links)
-        .where(
-            links.c.org_id == tx.org_id,
-            links.c.id == link.record,
-            links.c.purpose == link.purpose,
-            links.c.generation == link.generation,
-            links.c.used_at.is_(None),
-            links.c.expires_at > tx.now,
-        )
+        .where(links.c.org_id == tx.org_id, _is(link), links.c.used_at.is_(None), links.c.expires_at > tx.now)
         .values(used_at=tx.now)
         .returning(links.c.person_id)
     ).scalar_one_or_none()
@@ -296,9 +297,7 @@ async def create_admin(
     def body(tx: Tx) -> str:
         person_id = _person(tx, text, operator=org.kind == "system")
         _grant(tx, person_id)
-        tx.touch([person_id])
-        tx.seat_policy = "reject"
-        tx.refuse_without_seat.add(person_id)
+        by_hand.wants_seat(tx, person_id)
         return token(tx, "sign_in", make(tx, person_id, "sign_in", valid_s), "copy")
 
     def then(tx: Tx, made: str) -> str:

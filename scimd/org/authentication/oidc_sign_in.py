@@ -16,7 +16,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, address, address_key, domain_key
 from scimd.core.standing import Status
 from scimd.db.tables import assertions, domains, organizations, people, sources
-from scimd.org.authentication import attempts, sign_in
+from scimd.org.authentication import attempts, sessions, sign_in
 from scimd.org.authentication import tickets as spending
 from scimd.org.authentication.sign_in import SignedIn
 from scimd.org.authentication.tickets import Ticket
@@ -50,7 +50,7 @@ async def enter(
         raise LinkInvalid
     person_id = await door.read(lambda conn: _find(conn, org_id, who))
     name = sign_in.as_text(who.email or who.subject)
-    ctx = sign_in.context(door, org_id, person_id or "", name)
+    ctx = sessions.arriving(door, org_id, person_id or "", name)
 
     def body(tx: Tx) -> SignedIn | str:
         spending.spend(tx, ticket)

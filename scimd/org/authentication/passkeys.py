@@ -279,7 +279,7 @@ async def sign_in_alone(
     owner = await door.read(lambda conn: _owner_of(conn, _bytes(answer.id)))
     if owner is None:
         raise WrongCredentials
-    ctx = sign_in.context(door, owner.org_id, owner.person_id, owner.name)
+    ctx = sessions.arriving(door, owner.org_id, owner.person_id, owner.name)
     attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, owner.person_id, owner.name, ip))
 
     def body(tx: Tx) -> SignedIn | str | None:

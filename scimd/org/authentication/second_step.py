@@ -65,7 +65,7 @@ async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent
     said = first.said
     org_id, person_id = OrgId(said["org"]), PersonId(said["person"])
     name = await door.read(lambda conn: _name(conn, org_id, person_id))
-    ctx = sign_in.context(door, org_id, person_id, name)
+    ctx = sessions.arriving(door, org_id, person_id, name)
     challenge = _challenge(door, proof)
     attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, person_id, name, ip, second=True))
 

@@ -27,7 +27,7 @@ from scimd.org.tokens.secrets import is_session_token, new_session_token, organi
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
 _TOUCH_EVERY_S = 60.0
-_AGENT_AT_MOST = 512
+AGENT_AT_MOST = 512
 How = Literal["password", "link", "passkey", "oidc"]
 
 
@@ -105,6 +105,12 @@ class SessionRecord:
 # ------------------------------------------------------------------------------ starting
 
 
+def arriving(door: Door, org_id: OrgId, person_id: str, name: str) -> Context:
+    """A context for somebody who has no session yet: who signs in, or comes by a link."""
+    actor = Actor("person", person_id, name)
+    return Context(org_id, actor, "web", uuid7(door.clock(), secrets.token_bytes(10)))
+
+
 def start(
     tx: Tx, person_id: PersonId, ip: str, user_agent: str, *, how: How = "password", strong: bool = False
 ) -> str:
@@ -121,7 +127,7 @@ def start(
             person_id=person_id,
             hash=token_hash(text),
             # As sent, but for what no database holds: NUL, and bytes that were no characters.
-            user_agent=user_agent[:_AGENT_AT_MOST].replace("\x00", "").encode("utf-8", "replace").decode(),
+            user_agent=user_agent[:AGENT_AT_MOST].replace("\x00", "").encode("utf-8", "replace").decode(),
             ip=ip,
             how=how,
             strong=strong,
@@ -333,17 +339,24 @@ async def end(door: Door, ctx: Context, session_id: SessionId) -> None:
 
     def body(tx: Tx) -> None:
         mine = (sessions.c.org_id == tx.org_id) & (sessions.c.id == session_id)
-        row = tx.conn.execute(select(sessions.c.person_id, sessions.c.ended_at).where(mine)).first()
-        if row is None:
+        owner = tx.conn.execute(select(sessions.c.person_id).where(mine)).scalar()
+        if owner is None:
             raise NotFound("session", session_id)
-        if row.person_id != tx.ctx.actor.id:
+        if owner != tx.ctx.actor.id:
             permissions.require(tx.ctx, "users.manage")
-        if row.ended_at is None:
-            tx.conn.execute(update(sessions).where(mine).values(ended_at=tx.now, ended_by=tx.ctx.actor.name))
-            after = {"sessions": 1, "why": f"ended by {tx.ctx.actor.name}"}
-            tx.record(Event(EventKind.SESSION_ENDED, "person", row.person_id, after=after))
+        close(tx, mine)
 
     await door.run(ctx, body)
+
+
+def close(tx: Tx, this: ColumnElement[bool]) -> None:
+    """End this one session in the caller's name; one that has ended stays as it is."""
+    by = tx.ctx.actor.name
+    ended = update(sessions).where(this, sessions.c.ended_at.is_(None)).values(ended_at=tx.now, ended_by=by)
+    owner = tx.conn.execute(ended.returning(sessions.c.person_id)).scalar()
+    if owner is not None:
+        after = {"sessions": 1, "why": f"ended by {by}"}
+        tx.record(Event(EventKind.SESSION_ENDED, "person", owner, after=after))
 
 
 async def end_own(door: Door, ctx: Context, session_id: SessionId) -> None:

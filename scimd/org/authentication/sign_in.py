@@ -8,7 +8,6 @@ raised, SecondFactorAsked, carries the ticket to the second step (``second_step`
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,7 @@ from scimd.org.authentication import attempts, credentials, links, passwords, se
 from scimd.org.authentication.sessions import SessionHolder
 from scimd.org.mails import notices
 from scimd.org.settling import admission
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.tx import Context, Door, Tx
 
 _TEXT_AT_MOST = 512
 
@@ -45,12 +44,6 @@ class _Account:
     person_id: PersonId | None
     name: str
     secret: str | None
-
-
-def context(door: Door, org_id: OrgId, person_id: str, name: str) -> Context:
-    return Context(
-        org_id, Actor("person", person_id, name), "web", uuid7(door.clock(), secrets.token_bytes(10))
-    )
 
 
 # ------------------------------------------------------------------------------ by password
@@ -90,7 +83,7 @@ async def try_password(door: Door, org_slug: str, address: str, password: str, *
     if account is None:
         await passwords.fits(password, None)
         raise WrongCredentials
-    ctx = context(door, account.org_id, account.person_id or "", account.name)
+    ctx = sessions.arriving(door, account.org_id, account.person_id or "", account.name)
     attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, account.person_id, address, ip))
     right = await passwords.fits(password, account.secret)
     return Tried(account, ctx, org_slug, attempt_id, right)
@@ -261,7 +254,7 @@ async def by_link(door: Door, token: str, *, ip: str, user_agent: str) -> Signed
         tx.record(Event(EventKind.LINK_USED, "person", person_id, after={"purpose": "sign_in"}))
         return enter(tx, person_id, attempt_id, ip, user_agent, "link")
 
-    come = await door.run(context(door, page.org_id, page.person_id, _name(page)), body)
+    come = await door.run(sessions.arriving(door, page.org_id, page.person_id, _name(page)), body)
     return entered(door, page.org_slug, come)
 
 
@@ -303,7 +296,7 @@ async def set_password_by_link(
         attempt_id = attempts.note(tx, page.person_id, _name(page), ip, reason="link")
         return enter(tx, page.person_id, attempt_id, ip, user_agent, "link")
 
-    ctx = context(door, page.org_id, page.person_id, _name(page))
+    ctx = sessions.arriving(door, page.org_id, page.person_id, _name(page))
     come = await door.run(ctx, body, then=then)
     assert come is not None  # noqa: S101 - ``then`` gives it or raises
     return entered(door, page.org_slug, come)

@@ -13,7 +13,7 @@ from scimd.db.tables import login_attempts, people, sessions
 from scimd.org.authentication.sessions import SessionRecord, lives, record_of
 from scimd.org.identities import merged
 from scimd.org.tx import Door
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 _s, _a = sessions.c, login_attempts.c
 
@@ -64,14 +64,12 @@ async def list_attempts(
     success: bool | None = None,
 ) -> Slice[AttemptRecord]:
     """By time."""
-    query = select(login_attempts).where(_a.org_id == org_id)
-    for column, wanted in (
+    query = narrowed(
+        select(login_attempts).where(_a.org_id == org_id),
         (_a.address_key, address_key(address) if address is not None else None),
         (_a.ip, ip),
         (_a.success, success),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
+    )
 
     def body(conn: Connection) -> Slice[AttemptRecord]:
         whose = None if person_id is None else merged.who(conn, org_id, person_id)

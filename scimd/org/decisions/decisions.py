@@ -17,7 +17,7 @@ from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import decisions
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name", "link"]
 State = Literal["open", "answered", "moot"]
@@ -141,8 +141,14 @@ def person_meant(answer: str, facts: Mapping[str, Any]) -> str | None:
 
 
 def subject_of(source_id: SourceId, entry: str) -> str:
-    """What an item about a source's entry is about: external ids and userNames, whatever their case."""
+    """What a link by hand of a source's entry is about: external ids and userNames, whatever their case."""
     return f"{source_id} {fold(entry)}"
+
+
+def subjects_of(source_id: SourceId, entry: str) -> set[str]:
+    """What items about a source's entry may be about: questions, by an external id as it was sent
+    (``org.identities.decided``), and links by hand."""
+    return {f"{source_id} {entry}", subject_of(source_id, entry)}
 
 
 def answer_ahead(tx: Tx, new: NewDecision, wanted: str) -> None:
@@ -221,9 +227,7 @@ async def list_decisions(
     after: str | None = None,
 ) -> list[DecisionRecord]:
     """Items of that state (None: all), the newest first; ``after`` is the id of the last one seen."""
-    query = _of(org_id, kinds)
-    if state is not None:
-        query = query.where(decisions.c.state == state)
+    query = narrowed(_of(org_id, kinds), (decisions.c.state, state))
     if after is not None:
         query = query.where(decisions.c.id < after)
     query = query.order_by(decisions.c.id.desc()).limit(limit)
@@ -251,11 +255,7 @@ async def window(
     kinds: Collection[DecisionKind] = KINDS,
 ) -> Slice[DecisionRecord]:
     """Items by the time at which they were opened."""
-    query = _of(org_id, kinds)
-    if state is not None:
-        query = query.where(decisions.c.state == state)
-    if kind is not None:
-        query = query.where(decisions.c.kind == kind)
+    query = narrowed(_of(org_id, kinds), (decisions.c.state, state), (decisions.c.kind, kind))
     return await door.read(lambda conn: cut(conn, query, part, {}, decisions.c.id).map(_record))
 
 

@@ -201,11 +201,11 @@ def _declare_one(tx: Tx, wanted: SourceConfig, stated: frozenset[int], regroupin
     after = as_json(wanted)
     # What a person did since with the state (a release, a pause) stands until the file says
     # something else than it said before.
-    stated = known.config.get("state") != after["state"]
+    other_state = known.config.get("state") != after["state"]
     _update_declared(tx, known, wanted, after)
     if any(known.config.get(key) != after[key] for key in _GIVING):
         regrouping.append(known.id)
-    if stated:
+    if other_state:
         change_state(tx, find(tx.conn, tx.org_id, known.id), wanted.state)
     return True
 

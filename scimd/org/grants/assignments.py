@@ -19,7 +19,7 @@ from scimd.db.engine import LostRace
 from scimd.db.tables import grants, licences, people, projects, teams
 from scimd.org import permissions
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.users import by_hand, gates, returning
+from scimd.org.users import by_hand, returning
 
 # ------------------------------------------------------------------------------ roles
 
@@ -69,7 +69,7 @@ async def _change_roles(door: Door, ctx: Context, person_id: PersonId, change: C
         lacked = CauseKind.NO_PROJECT in kinds_of(by_hand.person(tx, person_id).causes)
         by_hand.not_oneself(tx, person_id, "change the roles of")
         by_hand.makes_no_operator(tx.conn, tx.ctx)
-        gates.wants_seat_by_hand(tx, person_id)
+        by_hand.wants_seat(tx, person_id)
         change(tx)
         return lacked
 
@@ -109,7 +109,7 @@ async def set_project(
         by_hand.person(tx, person_id)
         _must_be_open(tx, project_id)
         _known_project_role(tx, role, "role")
-        gates.wants_seat_by_hand(tx, person_id)
+        by_hand.wants_seat(tx, person_id)
         held = _by_hand(tx, person_id, "project", project_id)
         if [row.project_role for row in held] != [role]:
             returning.end_by_hand(tx, held)
@@ -184,7 +184,7 @@ async def give_licence(door: Door, ctx: Context, person_id: PersonId, licence_id
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
         _must_exist(tx, "licence", licence_id)
-        gates.wants_seat_by_hand(tx, person_id)
+        by_hand.wants_seat(tx, person_id)
         if not _by_hand(tx, person_id, "licence", licence_id):
             _give(tx, person_id, "licence", licence_id)
 

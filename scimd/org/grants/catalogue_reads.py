@@ -13,7 +13,7 @@ from scimd.core.people import OrgId, fold
 from scimd.db.tables import grants, group_members, groups, licences, people, projects, sources, teams
 from scimd.org.grants import pool_limits
 from scimd.org.tx import Door
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 _g = grants.c
 
@@ -207,8 +207,7 @@ async def list_groups(
 ) -> Slice[GroupRecord]:
     """Sorts: ``name``, ``created``."""
     query = _searched(_groups(org_id), groups.c.display_name_key, q)
-    if source_id is not None:
-        query = query.where(groups.c.source_id == source_id)
+    query = narrowed(query, (groups.c.source_id, source_id))
     sorts = {"name": groups.c.display_name_key}
     return await door.read(lambda conn: cut(conn, query, window, sorts, groups.c.id).map(_group))
 

@@ -83,7 +83,7 @@ async def create(door: Door, ctx: Context, role: OrgRole) -> None:
             roles.insert().values(org_id=tx.org_id, name=role.name, built_in=False, **_columns(role))
         )
         bump(tx)
-        tx.record(Event(EventKind.ROLE_CREATED, "role", role.name, after=_values(role)))
+        tx.record(Event(EventKind.ROLE_CREATED, "role", role.name, after=_columns(role)))
 
     await door.run(ctx, body)
 
@@ -112,8 +112,9 @@ async def change(
         _keeps_ones_own(tx, was, role)
         _write(tx, role)
         bump(tx)
-        _settle_holders(tx, role.name)
-        tx.record(Event(EventKind.ROLE_CHANGED, "role", role.name, _values(was), _values(role)))
+        # Their projects may fall dormant or wake, and another role may be their primary one.
+        unsettled.mark_holders(tx, "role", role.name)
+        tx.record(Event(EventKind.ROLE_CHANGED, "role", role.name, _columns(was), _columns(role)))
 
     await door.run(ctx, body)
 
@@ -143,7 +144,7 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
         named.take_from_the_unlisted(tx, "role", name)
         tx.conn.execute(roles.delete().where(roles.c.org_id == tx.org_id, roles.c.name == name))
         bump(tx)
-        tx.record(Event(EventKind.ROLE_DELETED, "role", name, before=_values(was)))
+        tx.record(Event(EventKind.ROLE_DELETED, "role", name, before=_columns(was)))
 
     await door.run(ctx, body)
 
@@ -190,25 +191,6 @@ def _columns(role: OrgRole) -> dict[str, Any]:
         "permissions": sorted(role.permissions),
         "may_hold_projects": role.may_hold_projects,
     }
-
-
-def _values(role: OrgRole) -> dict[str, Any]:
-    return _columns(role)
-
-
-def _held(tx: Tx, name: RoleName) -> Any:
-    column = grants.c
-    return (
-        (column.org_id == tx.org_id)
-        & (column.kind == "role")
-        & (column.target == name)
-        & column.until.is_(None)
-    )
-
-
-def _settle_holders(tx: Tx, name: RoleName) -> None:
-    """Their projects may fall dormant or wake, and another role may be their primary one."""
-    unsettled.mark_all(tx, select(grants.c.person_id).where(_held(tx, name)).distinct(), unsettled.LEAVERS)
 
 
 def _rules_that_give(tx: Tx, name: RoleName) -> Collection[Any]:

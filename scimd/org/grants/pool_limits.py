@@ -32,7 +32,7 @@ def write(tx: Tx, kind: Kind, target: str, limit: int | None) -> None:
     """
     if limit is not None and not 0 <= limit <= LIMIT_AT_MOST:
         raise InvalidValue("limit", f"must be a whole number from 0 to {LIMIT_AT_MOST}, or null for none")
-    name = _name(tx, (kind, target))
+    name = name_of(tx, (kind, target))
     was = _limit(tx, (kind, target))
     if limit == was:
         return
@@ -47,7 +47,8 @@ def write(tx: Tx, kind: Kind, target: str, limit: int | None) -> None:
     tx.record(Event(EventKind(f"{kind}.limit_changed"), kind, target, before, after))
 
 
-def _name(tx: Tx, thing: Thing) -> str:
+def name_of(tx: Tx, thing: Thing) -> str:
+    """What the project or licence is called."""
     table = projects if thing[0] == "project" else licences
     query = select(table.c.name).where(table.c.org_id == tx.org_id, table.c.id == thing[1])
     return str(tx.conn.execute(query).scalar_one())
@@ -65,7 +66,13 @@ def _begin(tx: Tx, thing: Thing, limit: int) -> None:
     holders = (
         select(*key, _g.person_id, literal(True), literal(tx.now, _s.since.type), literal("", _s.place.type))
         .distinct()
-        .where(_open(tx.org_id, thing), _g.dormant.is_(False))
+        .where(
+            _g.org_id == tx.org_id,
+            _g.kind == kind,
+            _g.target == target,
+            _g.until.is_(None),
+            _g.dormant.is_(False),
+        )
     )
     names = ["org_id", "kind", "target", "person_id", "held", "since", "place"]
     # Otherwise SQLAlchemy reads no rowcount of an INSERT on PostgreSQL and says -1.
@@ -86,12 +93,7 @@ def drop(tx: Tx, thing: Thing) -> None:
 def _settle(tx: Tx, thing: Thing) -> None:
     """What is limited is wanted by fewer than what is not, and waited for."""
     bump(tx)
-    concerned = select(_g.person_id).where(_open(tx.org_id, thing)).distinct()
-    unsettled.mark_all(tx, concerned, unsettled.LEAVERS)
-
-
-def _open(org_id: OrgId, thing: Thing) -> ColumnElement[bool]:
-    return (_g.org_id == org_id) & (_g.kind == thing[0]) & (_g.target == thing[1]) & _g.until.is_(None)
+    unsettled.mark_holders(tx, *thing)
 
 
 def _this(table: Table, org_id: OrgId, thing: Thing) -> ColumnElement[bool]:

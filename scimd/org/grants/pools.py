@@ -22,7 +22,8 @@ from scimd.core.standing import Facts, Standing, Thing
 from scimd.db.among import among, one_of
 from scimd.db.engine import LostRace
 from scimd.db.prepared import Locking, Prepared
-from scimd.db.tables import grants, licences, pools, projects, slots
+from scimd.db.tables import grants, pools, slots
+from scimd.org.grants import pool_limits
 from scimd.org.settling.facts import Loaded
 from scimd.org.tx import Actor, Context, Door, Tx
 
@@ -152,9 +153,7 @@ def _policy(tx: Tx, thing: Thing, person_id: PersonId, people: Settling) -> Poli
 
 
 def _refusal(tx: Tx, thing: Thing, pool: Pool, person_id: PersonId, people: Settling) -> PoolLimitReached:
-    table = projects if thing[0] == "project" else licences
-    query = select(table.c.name).where(table.c.org_id == tx.org_id, table.c.id == thing[1])
-    name = str(tx.conn.execute(query).scalar_one())
+    name = pool_limits.name_of(tx, thing)
     verb = "updated" if people.loaded.rows[person_id].rules_version else "created"
     return rules.refusal(pool, thing, name, people.names[person_id], verb)
 

@@ -209,12 +209,7 @@ def _write(tx: Tx, project_id: ProjectId, **values: Any) -> None:
 
 def _settle_members(tx: Tx, project_id: ProjectId) -> None:
     bump(tx)
-    concerned = select(_g.person_id).where(_open(tx.org_id, project_id)).distinct()
-    unsettled.mark_all(tx, concerned, unsettled.LEAVERS)
-
-
-def _open(org_id: OrgId, project_id: ProjectId) -> Any:
-    return (_g.org_id == org_id) & (_g.kind == "project") & (_g.target == project_id) & _g.until.is_(None)
+    unsettled.mark_holders(tx, "project", project_id)
 
 
 def _must_be_free(tx: Tx, name: str, but: str = "") -> None:
@@ -333,7 +328,13 @@ def _members(org_id: OrgId, project_id: ProjectId) -> Select[Any]:
         .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
         .outerjoin(sources, (sources.c.org_id == _g.org_id) & (sources.c.id == _g.source_id))
         .outerjoin(groups, (groups.c.org_id == _g.org_id) & (groups.c.id == _g.group_id))
-        .where(_open(org_id, project_id), catalogue_reads.LISTED)
+        .where(
+            _g.org_id == org_id,
+            _g.kind == "project",
+            _g.target == project_id,
+            _g.until.is_(None),
+            catalogue_reads.LISTED,
+        )
     )
 
 

@@ -21,7 +21,7 @@ from scimd.org import permissions
 from scimd.org.groups import group_versions
 from scimd.org.identities import linkable, linking
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.users import by_hand, gates
+from scimd.org.users import by_hand
 
 
 async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> None:
@@ -37,7 +37,7 @@ async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         by_hand.not_oneself(tx, person_id, "detach")
         row = by_hand.person(tx, person_id)
         detach_from(tx, row, _id_of(tx, source), source)
-        gates.wants_seat_by_hand(tx, person_id)
+        by_hand.wants_seat(tx, person_id)
 
     await door.run(ctx, body)
 

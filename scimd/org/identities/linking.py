@@ -160,7 +160,7 @@ def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> Non
 def _forget(tx: Tx, source_id: SourceId, names: list[str], why: str) -> None:
     """Answers about this entry no longer count, and questions about it are settled."""
     column = decisions.c
-    subjects = {f"{source_id} {name}" for each in names for name in (each, fold(each))}
+    subjects = {subject for each in names for subject in items.subjects_of(source_id, each)}
     query = select(column.id).where(
         column.org_id == tx.org_id,
         column.kind.in_(("link", "collision", "ambiguous")),

@@ -79,7 +79,7 @@ def absorb(tx: Tx, kept: Row[Any], other: Row[Any]) -> dict[str, Any]:
     _bury(tx, kept, other, moved)
     tx.regrouped.add(PersonId(kept.id))
     tx.merged.add(PersonId(kept.id))
-    hand.wants_seat_by_hand(tx, PersonId(kept.id))
+    by_hand.wants_seat(tx, PersonId(kept.id))
     return {
         "sources": sorted(by_hand.source_name(tx, each) for each in moved["sources"]),
         "groups": len(groups),

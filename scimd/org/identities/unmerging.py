@@ -129,4 +129,4 @@ def _return(tx: Tx, other: Row[Any]) -> None:
     if other.owner_source_id is None and hand.take_address_back(tx, other):
         links.owe_set_password(tx, person_id, other.sign_in_address)
     hand.lift(tx, person_id, "deleted")
-    hand.wants_seat_by_hand(tx, person_id)
+    by_hand.wants_seat(tx, person_id)

@@ -84,19 +84,12 @@ async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> Invit
         cancel_mails(tx, [PersonId(row.person_id)])
         owed = {"person_id": row.person_id, "id": row.id, "address": row.address, "staged": row.staged}
         tx.conn.execute(deliveries.insert().values(mail(tx, owed, at_once=True)))
-        _ask_for_seat(tx, PersonId(row.person_id))
+        by_hand.wants_seat(tx, PersonId(row.person_id))
         after = {"person": row.person_id, "generation": renewed.generation}
         tx.record(Event(EventKind.INVITATION_RESENT, "invitation", row.id, after=after))
         return one(tx.conn, tx.org_id, invitation_id)
 
     return await door.run(ctx, body)
-
-
-def _ask_for_seat(tx: Tx, person_id: PersonId) -> None:
-    """An invitation that is open again needs a seat; a hand that finds none is told so."""
-    tx.seat_policy = "reject"
-    tx.refuse_without_seat.add(person_id)
-    tx.touch([person_id])
 
 
 def _lifetime(tx: Tx, row: Any) -> timedelta:
@@ -133,7 +126,7 @@ async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> st
         _must_be_wanted(tx, row, person)
         if renewed != was:
             _renew(tx, renewed)
-            _ask_for_seat(tx, renewed.person_id)
+            by_hand.wants_seat(tx, renewed.person_id)
         after = {"person": row.person_id, "renewed": renewed != was}
         tx.record(Event(EventKind.INVITATION_LINK_COPIED, "invitation", row.id, after=after))
         return sign(link, tx.keys.live(rules.PURPOSE))

@@ -8,7 +8,6 @@ admins and time do to invitations stands in ``org.invitations.invitation_changes
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,8 +21,8 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.languages import ENGLISH, Language
 from scimd.core.links import Link, verify
-from scimd.core.people import OrgId, PersonId, RoleName, address_key
-from scimd.core.roles import MEMBER, PROJECT_RANKS
+from scimd.core.people import OrgId, PersonId, address_key
+from scimd.core.roles import strongest
 from scimd.core.standing import CauseKind, Status
 from scimd.core.words import DISPLAY_NAME_AT_MOST, must_be_line
 from scimd.db.last_changed import not_before_stored
@@ -34,7 +33,7 @@ from scimd.org.invitations.invitation_list import invitation_of
 from scimd.org.invitations.invitation_upkeep import cancel_mails
 from scimd.org.mails import correspondence
 from scimd.org.settling import facts
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.tx import Context, Door, Tx
 from scimd.org.users import by_hand, gates
 from scimd.org.users.names import shown_as
 
@@ -183,15 +182,8 @@ def projects_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[I
         )
         .order_by(projects.c.name)
     )
-    found: dict[str, str] = {}
-    for name, role in conn.execute(query):
-        if name not in found or _rank(role) > _rank(found[name]):
-            found[name] = role or MEMBER
-    return tuple(InvitedTo(name, role) for name, role in found.items())
-
-
-def _rank(role: str | None) -> int:
-    return PROJECT_RANKS.get(RoleName(role or MEMBER), 0)
+    roles = strongest(map(tuple, conn.execute(query)))
+    return tuple(InvitedTo(name, role) for name, role in roles.items())
 
 
 async def accept(
@@ -236,8 +228,7 @@ def _proper_name(name: str | None) -> str | None:
 
 
 def _context(door: Door, link: Link, row: Any) -> Context:
-    correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
-    return Context(OrgId(link.org), Actor("person", row.person_id, row.address), "web", correlation_id)
+    return sessions.arriving(door, OrgId(link.org), row.person_id, row.address)
 
 
 def hold(tx: Tx, person_ids: Sequence[str]) -> None:
@@ -300,7 +291,7 @@ def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
     if row.reactivates:
         if not gates.lift(tx, PersonId(row.person_id), "deactivated"):
             raise InvitationClosed("cancelled")  # somebody has reactivated them: they need no new password
-        gates.wants_seat_by_hand(tx, PersonId(row.person_id))
+        by_hand.wants_seat(tx, PersonId(row.person_id))
     tx.touch([PersonId(row.person_id)])
 
 

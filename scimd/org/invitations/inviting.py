@@ -34,7 +34,7 @@ from scimd.org.grants import assignments
 from scimd.org.invitations import invitation_list, invitation_upkeep
 from scimd.org.invitations.invitation_list import InvitationRecord
 from scimd.org.tx import Context, Door, Inviting, Tx
-from scimd.org.users import by_hand, gates, local_people
+from scimd.org.users import by_hand, local_people
 
 MESSAGE_AT_MOST = 2000
 AT_ONCE = 500
@@ -211,7 +211,7 @@ def _invite_back(tx: Tx, row: Row[Any]) -> None:
 
 def _replace_lapsed(tx: Tx, row: Row[Any]) -> None:
     _owe(tx, row)
-    gates.wants_seat_by_hand(tx, PersonId(row.id))
+    by_hand.wants_seat(tx, PersonId(row.id))
 
 
 def _owe(tx: Tx, row: Row[Any], *, reactivates: bool = False) -> None:
@@ -258,7 +258,7 @@ async def edit(
         if found.status != "pending" or found.expires_at <= tx.now:
             raise NotAllowedNow("The invitation is over. Make a new one.")
         by_hand.makes_no_operator(tx.conn, tx.ctx)
-        gates.wants_seat_by_hand(tx, person_id)
+        by_hand.wants_seat(tx, person_id)
         assignments.assign_instead(tx, person_id, role, projects)
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}

@@ -63,9 +63,7 @@ from scimd.org.tx import Context, Door, Tx
 from scimd.org.users.admin_reads import (
     Difference,
     PersonPage,
-    PersonRow,
     check_standing,
-    list_people,
     show_person,
 )
 
@@ -77,13 +75,11 @@ __all__ = [
     "ListedGroups",
     "ListedUsers",
     "PersonPage",
-    "PersonRow",
     "check_standing",
     "group_member_keys",
     "identified",
     "known_groups",
     "known_users",
-    "list_people",
     "live_groups",
     "live_users",
     "scim_group",

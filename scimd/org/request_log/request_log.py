@@ -26,7 +26,9 @@ from scimd.org.generation import bump
 from scimd.org.request_log import request_people
 from scimd.org.request_log.request_entries import Speaker
 from scimd.org.request_log.request_people import Sought
+from scimd.org.tokens.tokens import locked
 from scimd.org.tx import Context, Door, Tx, first_id, in_order, uuid7
+from scimd.org.windows import narrowed
 
 Only = Literal["errors", "writes"]
 
@@ -215,9 +217,7 @@ async def trace(door: Door, ctx: Context, token_id: TokenId, lasting: timedelta 
 
     def body(tx: Tx) -> datetime | None:
         mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)
-        row = tx.conn.execute(select(tokens.c.name, tokens.c.trace_until).where(mine)).first()
-        if row is None:
-            raise NotFound("token", token_id)
+        row = locked(tx, tokens, token_id)
         until = None if lasting is None else tx.now + lasting
         if until != row.trace_until:
             tx.conn.execute(update(tokens).where(mine).values(trace_until=until))
@@ -287,16 +287,14 @@ async def _portion(door: Door, query: Select[Any]) -> list[RequestRecord]:
 
 def _wanted(org_id: OrgId, wanted: Wanted) -> Select[Any]:
     of = scim_requests.c
-    query = select(scim_requests).where(of.org_id == org_id)
-    for column, value in (
+    query = narrowed(
+        select(scim_requests).where(of.org_id == org_id),
         (of.source_id, wanted.source_id),
         (of.token_id, wanted.token_id),
         (of.method, wanted.method and wanted.method.upper()),
         (of.correlation_id, wanted.correlation_id),
         (of.resource_id, wanted.resource_id),
-    ):
-        if value is not None:
-            query = query.where(column == value)
+    )
     if wanted.person is not None:
         query = query.where(request_people.concerns(wanted.person))
     if wanted.status is not None:

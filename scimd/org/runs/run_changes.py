@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
 
 from scimd.core.people import OrgId, RunId
 from scimd.core.sync import diff
@@ -16,7 +16,7 @@ from scimd.core.sync.plan import Change
 from scimd.db.prepared import Prepared
 from scimd.db.tables import run_changes
 from scimd.org.tx import Door, Tx
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +79,8 @@ async def list_changes(
     action: str | None = None,
 ) -> list[ChangeRecord]:
     """A page of a run's changes in the plan's order; ``after`` is the last ``n`` seen."""
-    column = run_changes.c
-    query = (
-        select(run_changes)
-        .where(column.org_id == org_id, column.run_id == run_id, column.n > after)
-        .order_by(column.n)
-        .limit(limit)
-    )
-    if outcome is not None:
-        query = query.where(column.outcome == outcome)
-    if action is not None:
-        query = query.where(column.action == action)
+    n = run_changes.c.n
+    query = _listed(org_id, run_id, outcome, action).where(n > after).order_by(n).limit(limit)
     return await door.read(lambda conn: [_saved(row) for row in conn.execute(query)])
 
 
@@ -103,13 +94,14 @@ async def window(
     action: str | None = None,
 ) -> Slice[ChangeRecord]:
     """A run's changes in the plan's order."""
+    query = _listed(org_id, run_id, outcome, action)
+    return await door.read(lambda conn: cut(conn, query, part, {}, run_changes.c.n).map(_saved))
+
+
+def _listed(org_id: OrgId, run_id: str, outcome: str | None, action: str | None) -> Select[Any]:
     column = run_changes.c
     query = select(run_changes).where(column.org_id == org_id, column.run_id == run_id)
-    if outcome is not None:
-        query = query.where(column.outcome == outcome)
-    if action is not None:
-        query = query.where(column.action == action)
-    return await door.read(lambda conn: cut(conn, query, part, {}, column.n).map(_saved))
+    return narrowed(query, (column.outcome, outcome), (column.action, action))
 
 
 async def every(door: Door, org_id: OrgId, run_id: str) -> AsyncIterator[ChangeRecord]:

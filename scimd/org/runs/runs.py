@@ -29,7 +29,7 @@ from scimd.db.tables import run_changes, runs, sources
 from scimd.org.runs import run_figures
 from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Door, Tx, head_after, uuid7_of
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 Trigger = Literal["schedule", "manual", "cli"]
 State = Literal["reading", "planned", "held", "applying", "done", "partial", "failed", "refused", "expired"]
@@ -124,6 +124,11 @@ def _query() -> Select[Any]:
     )
 
 
+def _listed(org_id: OrgId, source_id: str | None, state: State | None) -> Select[Any]:
+    query = _query().where(runs.c.org_id == org_id)
+    return narrowed(query, (runs.c.source_id, source_id), (runs.c.state, state))
+
+
 def record_of(row: Row[Any]) -> RunRecord:
     counts = row.counts
     return RunRecord(
@@ -166,13 +171,9 @@ async def list_runs(
     state: State | None = None,
 ) -> list[RunRecord]:
     """The newest runs first; ``after`` is the id of the last one seen."""
-    query = _query().where(runs.c.org_id == org_id).order_by(runs.c.id.desc()).limit(limit)
-    if source_id is not None:
-        query = query.where(runs.c.source_id == source_id)
+    query = _listed(org_id, source_id, state).order_by(runs.c.id.desc()).limit(limit)
     if after is not None:
         query = query.where(runs.c.id < after)
-    if state is not None:
-        query = query.where(runs.c.state == state)
     return await door.read(lambda conn: [record_of(row) for row in conn.execute(query)])
 
 
@@ -195,11 +196,7 @@ async def window(
     state: State | None = None,
 ) -> Slice[RunRecord]:
     """Runs by the time at which they began (``started``)."""
-    query = _query().where(runs.c.org_id == org_id)
-    if source_id is not None:
-        query = query.where(runs.c.source_id == source_id)
-    if state is not None:
-        query = query.where(runs.c.state == state)
+    query = _listed(org_id, source_id, state)
     return await door.read(lambda conn: cut(conn, query, part, {}, runs.c.id).map(record_of))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from sqlalchemy import Integer, Select, bindparam, literal, select
 
 from scimd.core.people import OrgId, PersonId
-from scimd.core.roles import ACCOUNT_ADMIN
+from scimd.core.roles import ACCOUNT_ADMIN, EffectKind
 from scimd.db.among import among, one_of, rows_of
 from scimd.db.locks import upsert
 from scimd.db.prepared import Prepared
@@ -57,6 +57,13 @@ def mark_all(tx: Tx, person_ids: Select[tuple[str]], turn: int) -> None:
             unsettled.c.marked_at == tx.now,
         )
         tx.touch(PersonId(person_id) for person_id in tx.conn.execute(query).scalars())
+
+
+def mark_holders(tx: Tx, kind: EffectKind, target: str) -> None:
+    """Mark everybody who has this, dormant or not."""
+    column = grants.c
+    held = (column.org_id == tx.org_id) & (column.kind == kind) & (column.target == target)
+    mark_all(tx, select(column.person_id).where(held, column.until.is_(None)).distinct(), LEAVERS)
 
 
 def admins(tx: Tx) -> set[PersonId]:

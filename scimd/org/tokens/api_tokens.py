@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -22,21 +22,20 @@ from scimd.core.standing import Status
 from scimd.core.words import proper_name
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, organizations, people, unsettled
-from scimd.org import lately
 from scimd.org import permissions as may
 from scimd.org.authentication import sessions
 from scimd.org.authentication.sessions import Holder, SessionHolder
 from scimd.org.rulebook import RuleBooks
 from scimd.org.settling import admission
 from scimd.org.tokens.secrets import API_TOKEN, is_secret, new_secret, token_hash
-from scimd.org.tokens.tokens import NewToken
+from scimd.org.tokens.tokens import NewToken, has_ended, is_to_be_touched, locked, touch
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx
+from scimd.org.users import by_hand
 
 Kind = Literal["personal", "service"]
 #: Whoever has this makes, sees and ends the tokens of services, and ends those of people.
 MANAGE = "organization.manage"
 PERMISSIONS = frozenset(get_args(Permission))
-_TOUCH_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +175,7 @@ def _insert(
     expires_at: datetime | None,
 ) -> NewToken:
     name = proper_name(name, "name")
-    if expires_at is not None and expires_at <= tx.now:
-        raise InvalidValue("expires_at", "must be in the future")
+    by_hand.must_lie_ahead(tx, expires_at)
     token_id, text = TokenId(tx.new_id()), new_secret(API_TOKEN, tx.chance.bytes(32))
     tx.conn.execute(
         api_tokens.insert().values(
@@ -244,14 +242,12 @@ async def revoke(door: Door, ctx: Context, token_id: TokenId) -> None:
     """
 
     def body(tx: Tx) -> None:
-        mine = (api_tokens.c.org_id == tx.org_id) & (api_tokens.c.id == token_id)
-        row = tx.conn.execute(select(api_tokens).where(mine)).first()
-        if row is None:
-            raise NotFound("token", token_id)
+        row = locked(tx, api_tokens, token_id)
         # A service may end itself: it is what to do with a token that has leaked.
         if tx.ctx.actor.id not in (row.person_id, row.id):
             may.require(tx.ctx, MANAGE)
         if row.revoked_at is None:
+            mine = (api_tokens.c.org_id == tx.org_id) & (api_tokens.c.id == token_id)
             tx.conn.execute(
                 update(api_tokens).where(mine).values(revoked_at=tx.now, revoked_by=tx.ctx.actor.name)
             )
@@ -313,19 +309,14 @@ async def authenticate(door: Door, text: str) -> ApiTokenHolder | None:
 
     def body(conn: Connection) -> tuple[ApiTokenHolder | None, bool]:
         row = _PROOF.first(conn, wanted)
-        if (
-            row is None
-            or row.revoked_at is not None
-            or (row.expires_at is not None and row.expires_at <= now)
-        ):
+        if row is None or has_ended(row, now):
             return None, False
         holder = _of_service(row) if row.kind == "service" else _of_person(conn, door.books, row, now)
-        used = row.last_used_at
-        return holder, used is None or not lately.is_within(used, now, _TOUCH_EVERY)
+        return holder, is_to_be_touched(row.last_used_at, now)
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
-        await door.note(lambda conn: _touch(conn, holder, now))
+        await door.note(lambda conn: touch(conn, api_tokens, holder.org_id, holder.token_id, now, now))
     return holder
 
 
@@ -360,17 +351,4 @@ def _holder(row: Any, display_name: str, roles: Any, allowed: frozenset[str]) ->
         token_id=TokenId(row.id),
         token_name=row.name,
         kind=row.kind,
-    )
-
-
-def _touch(conn: Connection, holder: ApiTokenHolder, now: datetime) -> None:
-    used = api_tokens.c.last_used_at
-    conn.execute(
-        update(api_tokens)
-        .where(
-            api_tokens.c.org_id == holder.org_id,
-            api_tokens.c.id == holder.token_id,
-            used.is_(None) | ~lately.happened(used, now, _TOUCH_EVERY),
-        )
-        .values(last_used_at=now)
     )

@@ -15,10 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from scimd.core.bearer import SCOPES, check_profile, scopes_of
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
+from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
-from scimd.db.locks import lock_rows
 from scimd.db.prepared import Prepared
 from scimd.db.tables import access_tokens, oauth_clients, oauth_secrets, organizations, sources
 from scimd.org import permissions
@@ -28,7 +27,10 @@ from scimd.org.tokens.tokens import (
     HOLDER_COLUMNS,
     SOURCE_COLUMNS,
     TokenHolder,
+    has_ended,
     holder_of,
+    lives,
+    locked,
     scim_source,
     source_opens,
 )
@@ -138,8 +140,7 @@ async def create_client(
 
 def _add_secret(tx: Tx, client_id: TokenId, expires_at: datetime | None) -> NewSecret:
     """Raises InvalidValue for one that would be dead from the first."""
-    if expires_at is not None and expires_at <= tx.now:
-        raise InvalidValue("expires_at", "must be in the future")
+    by_hand.must_lie_ahead(tx, expires_at)
     text, secret_id = new_secret(CLIENT_SECRET, tx.chance.bytes(32)), tx.new_id()
     tx.conn.execute(
         oauth_secrets.insert().values(
@@ -165,16 +166,16 @@ async def rotate_secret(
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> NewSecret:
-        row = _client(tx, client_id)
+        row = locked(tx, oauth_clients, client_id, "client")
         by_hand.must_hold_what_it_gives(tx, SourceId(row.source_id))
         if row.revoked_at is not None:
             raise NotAllowedNow(f"The client {row.name} is revoked. Make a new one.")
         until, secret = tx.now + overlap, oauth_secrets.c
-        theirs = (secret.org_id == tx.org_id) & (secret.client_id == client_id) & secret.revoked_at.is_(None)
-        alive = secret.expires_at.is_(None) | (secret.expires_at > tx.now)
-        lasting = secret.expires_at.is_(None) | (secret.expires_at > until)
+        theirs = (secret.org_id == tx.org_id) & (secret.client_id == client_id)
+        lasting = lives(oauth_secrets, until)
         tx.conn.execute(update(oauth_secrets).where(theirs, lasting).values(expires_at=until))
-        if len(tx.conn.execute(select(secret.id).where(theirs, alive)).all()) >= LIVE_SECRETS:
+        alive = select(secret.id).where(theirs, lives(oauth_secrets, tx.now))
+        if len(tx.conn.execute(alive).all()) >= LIVE_SECRETS:
             raise NotAllowedNow(
                 f"Two secrets of {row.name} still work. Wait for the end of the older one, or rotate with "
                 "overlap 0, which ends both at once."
@@ -192,7 +193,7 @@ async def revoke_client(door: Door, ctx: Context, client_id: TokenId) -> None:
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> None:
-        row = _client(tx, client_id)
+        row = locked(tx, oauth_clients, client_id, "client")
         if row.revoked_at is not None:
             return
         for table, column in (
@@ -211,29 +212,16 @@ async def revoke_client(door: Door, ctx: Context, client_id: TokenId) -> None:
     await door.run(ctx, body)
 
 
-def _client(tx: Tx, client_id: TokenId) -> Any:
-    """The client's row, locked: two rotations at once would each see one secret."""
-    query = select(oauth_clients).where(oauth_clients.c.org_id == tx.org_id, oauth_clients.c.id == client_id)
-    rows = list(lock_rows(tx.conn, query))
-    if not rows:
-        raise NotFound("client", client_id)
-    return rows[0]
-
-
 async def list_clients(door: Door, org_id: OrgId) -> list[ClientRecord]:
     """Live and dead ones, the newest first."""
-    client, secret, now = oauth_clients.c, oauth_secrets.c, door.clock()
+    client, secret = oauth_clients.c, oauth_secrets.c
     query = (
         select(oauth_clients, sources.c.name.label("source_name"))
         .join(sources, (sources.c.org_id == client.org_id) & (sources.c.id == client.source_id))
         .where(client.org_id == org_id)
         .order_by(client.created_at.desc(), client.id.desc())
     )
-    alive = select(oauth_secrets).where(
-        secret.org_id == org_id,
-        secret.revoked_at.is_(None),
-        secret.expires_at.is_(None) | (secret.expires_at > now),
-    )
+    alive = select(oauth_secrets).where(secret.org_id == org_id, lives(oauth_secrets, door.clock()))
 
     def body(conn: Connection) -> list[ClientRecord]:
         by_client: dict[str, list[SecretRecord]] = {}
@@ -295,10 +283,9 @@ async def prove(door: Door, client_id: str, secret: str) -> ClientHolder | None:
 
     def body(conn: Connection) -> ClientHolder | None:
         row = _SECRET_PROOF.first(conn, wanted)
-        expired = row is not None and row.expires_at is not None and row.expires_at <= now
-        if row is None or row.client_id != client_id or expired or not source_opens(row):
+        if row is None or row.client_id != client_id or has_ended(row, now) or not source_opens(row):
             return None
-        if row.revoked_at is not None or row.client_revoked_at is not None:
+        if row.client_revoked_at is not None:
             return None
         return ClientHolder(
             OrgId(row.org_id),
@@ -388,9 +375,9 @@ async def authenticate(door: Door, text: str) -> TokenHolder | None:
 
     def body(conn: Connection) -> TokenHolder | None:
         row = _PROOF.first(conn, wanted)
-        if row is None or row.expires_at <= now or not source_opens(row):
+        if row is None or has_ended(row, now) or not source_opens(row):
             return None
-        if row.revoked_at is not None or row.secret_revoked_at is not None:
+        if row.secret_revoked_at is not None:
             return None
         return _holder(row)
 

@@ -63,10 +63,6 @@ class Use:
     links: int = 0
     links_until: datetime | None = None
 
-    @property
-    def is_needed(self) -> bool:
-        return bool(self.apps or self.codes or self.links)
-
 
 # ------------------------------------------------------------------------------ the job
 

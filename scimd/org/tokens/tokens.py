@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Table, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, Table, bindparam, select, update
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.bearer import check_profile, scopes_of
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotAuthenticated, NotFound
@@ -17,6 +18,7 @@ from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.seats import Policy
 from scimd.core.travelling import travels
 from scimd.db.kept import kept
+from scimd.db.locks import lock_rows
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, oauth_clients, organizations, sources, tokens
 from scimd.org import lately, permissions
@@ -25,7 +27,7 @@ from scimd.org.sources.sources import SourceRecord, find
 from scimd.org.tokens.secrets import is_token, new_token, token_hash
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.users import by_hand
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, cut, narrowed
 
 _TOUCH_EVERY = timedelta(minutes=1)
 #: What a holder's ``token_id`` is the id of: a token, an OAuth client, an issuer of JWTs.
@@ -99,8 +101,7 @@ async def create(
     def body(tx: Tx) -> NewToken:
         source = scim_source(tx, source_id)
         by_hand.must_hold_what_it_gives(tx, source.id)
-        if expires_at is not None and expires_at <= tx.now:
-            raise InvalidValue("expires_at", "must be in the future")
+        by_hand.must_lie_ahead(tx, expires_at)
         made = _insert(tx, source.id, name, profile, allowed, expires_at)
         after = {"source": source.name, "name": name, "profile": profile, "scopes": allowed}
         tx.record(Event(EventKind.TOKEN_CREATED, "token", made.id, after=after))
@@ -149,16 +150,13 @@ async def rotate(door: Door, ctx: Context, token_id: TokenId, overlap: timedelta
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> NewToken:
-        mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)
-        old = tx.conn.execute(select(tokens).where(mine)).first()
-        if old is None:
-            raise NotFound("token", token_id)
+        old = locked(tx, tokens, token_id)
         by_hand.must_hold_what_it_gives(tx, SourceId(old.source_id))
-        if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= tx.now):
+        if has_ended(old, tx.now):
             raise NotAllowedNow(f"The token {old.name} has ended already. Make a new one: scimd token create")
         ends = old.given_until and tx.now + (old.given_until - old.created_at)
         until = min(old.expires_at or tx.now + overlap, tx.now + overlap)
-        tx.conn.execute(update(tokens).where(mine).values(expires_at=until))
+        _write(tx, token_id, expires_at=until)
         made = _insert(tx, SourceId(old.source_id), old.name, old.profile, list(old.scopes), ends)
         after = {"name": old.name, "successor": made.id, "works_until": until.isoformat()}
         tx.record(Event(EventKind.TOKEN_ROTATED, "token", token_id, after=after))
@@ -172,28 +170,33 @@ async def revoke(door: Door, ctx: Context, token_id: TokenId) -> None:
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> None:
-        mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)
-        row = tx.conn.execute(select(tokens.c.name, tokens.c.revoked_at).where(mine)).first()
-        if row is None:
-            raise NotFound("token", token_id)
+        row = locked(tx, tokens, token_id)
         if row.revoked_at is None:
-            tx.conn.execute(update(tokens).where(mine).values(revoked_at=tx.now))
+            _write(tx, token_id, revoked_at=tx.now)
             bump(tx)
             tx.record(Event(EventKind.TOKEN_REVOKED, "token", token_id, before={"name": row.name}))
 
     await door.run(ctx, body)
 
 
+def locked(tx: Tx, table: Table, credential_id: TokenId, what: str = "token") -> Row[Any]:
+    """The row of a credential of any kind, before it is changed: of two who end or rotate one at once, the
+    second sees what the first did. Raises NotFound."""
+    mine = (table.c.org_id == tx.org_id) & (table.c.id == credential_id)
+    rows = lock_rows(tx.conn, select(table).where(mine))
+    if not rows:
+        raise NotFound(what, credential_id)
+    return rows[0]
+
+
+def _write(tx: Tx, token_id: TokenId, **values: Any) -> None:
+    mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)
+    tx.conn.execute(update(tokens).where(mine).values(**values))
+
+
 async def list_tokens(door: Door, org_id: OrgId, *, source_id: SourceId | None = None) -> list[TokenRecord]:
     """Live and dead ones, the newest first."""
-    query = (
-        select(tokens, sources.c.name.label("source_name"))
-        .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
-        .where(tokens.c.org_id == org_id)
-        .order_by(tokens.c.created_at.desc(), tokens.c.id.desc())
-    )
-    if source_id is not None:
-        query = query.where(tokens.c.source_id == source_id)
+    query = _of(org_id, source_id).order_by(tokens.c.created_at.desc(), tokens.c.id.desc())
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
 
 
@@ -201,19 +204,21 @@ async def window(
     door: Door, org_id: OrgId, part: Window, *, source_id: str | None = None, live: bool | None = None
 ) -> Slice[TokenRecord]:
     """Tokens by the time at which they were made, or by ``name``."""
-    now = door.clock()
-    lives = tokens.c.revoked_at.is_(None) & (tokens.c.expires_at.is_(None) | (tokens.c.expires_at > now))
-    query = (
+    query, alive = _of(org_id, source_id), lives(tokens, door.clock())
+    if live is not None:
+        query = query.where(alive if live else ~alive)
+    sorts = {"name": tokens.c.name}
+    return await door.read(lambda conn: cut(conn, query, part, sorts, tokens.c.id).map(_record))
+
+
+def _of(org_id: OrgId, source_id: str | None) -> Select[Any]:
+    """The organization's tokens; None: of all its sources."""
+    query: Select[Any] = (
         select(tokens, sources.c.name.label("source_name"))
         .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
         .where(tokens.c.org_id == org_id)
     )
-    if source_id is not None:
-        query = query.where(tokens.c.source_id == source_id)
-    if live is not None:
-        query = query.where(lives if live else ~lives)
-    sorts = {"name": tokens.c.name}
-    return await door.read(lambda conn: cut(conn, query, part, sorts, tokens.c.id).map(_record))
+    return narrowed(query, (tokens.c.source_id, source_id))
 
 
 def _record(row: Row[Any]) -> TokenRecord:
@@ -304,10 +309,20 @@ class _Proof:
 
 
 def _opens(row: Any, now: datetime) -> bool:
-    """Whether a credential does, by its row with its source's; not every kind expires or is revoked."""
-    expires_at, revoked_at = getattr(row, "expires_at", None), getattr(row, "revoked_at", None)
-    expired = expires_at is not None and expires_at <= now
-    return revoked_at is None and not expired and source_opens(row)
+    """Whether a credential does, by its row with its source's."""
+    return source_opens(row) and not has_ended(row, now)
+
+
+def has_ended(row: Any, now: datetime) -> bool:
+    """Whether a credential was revoked or has expired; not every kind is, or does."""
+    expires_at = getattr(row, "expires_at", None)
+    return getattr(row, "revoked_at", None) is not None or (expires_at is not None and expires_at <= now)
+
+
+def lives(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Rows of a table of credentials of which ``has_ended`` is not so."""
+    at = table.c.expires_at
+    return table.c.revoked_at.is_(None) & (at.is_(None) | (at > now))
 
 
 def source_opens(row: Any) -> bool:
@@ -387,7 +402,7 @@ class LastUsed:
     def note(self, holder: TokenHolder) -> None:
         """Cheap: called at each request."""
         now = self._door.clock()
-        if holder.last_used_at is None or not lately.is_within(holder.last_used_at, now, _TOUCH_EVERY):
+        if is_to_be_touched(holder.last_used_at, now):
             self._noted[holder.kind, holder.org_id, holder.token_id] = now
 
     async def flush(self) -> int:
@@ -400,12 +415,22 @@ class LastUsed:
 
 
 def touch_last_used(conn: Connection, noted: _Used, now: datetime) -> None:
-    """Write the times, each only where what is stored is a minute old at least, or lies ahead of now."""
+    """Write the times, each as ``touch`` does."""
     for (kind, org_id, token_id), at in sorted(noted.items()):
-        table = _TABLES[kind]
-        stale = table.c.last_used_at.is_(None) | ~lately.happened(table.c.last_used_at, now, _TOUCH_EVERY)
-        conn.execute(
-            update(table)
-            .where(table.c.org_id == org_id, table.c.id == token_id, stale)
-            .values(last_used_at=at)
-        )
+        touch(conn, _TABLES[kind], org_id, token_id, at, now)
+
+
+def is_to_be_touched(last_used_at: datetime | None, now: datetime) -> bool:
+    """Whether a use now is worth writing down."""
+    return last_used_at is None or not lately.is_within(last_used_at, now, _TOUCH_EVERY)
+
+
+def touch(
+    conn: Connection, table: Table, org_id: OrgId, credential_id: TokenId, at: datetime, now: datetime
+) -> None:
+    """Write when a credential was last used, where what is stored is a minute old at least, or lies ahead
+    of now."""
+    used = table.c.last_used_at
+    stale = used.is_(None) | ~lately.happened(used, now, _TOUCH_EVERY)
+    mine = (table.c.org_id == org_id) & (table.c.id == credential_id)
+    conn.execute(update(table).where(mine, stale).values(last_used_at=at))

@@ -1,54 +1,30 @@
-"""People as admins look at them: the list, one person with every reason, and the check of them all."""
+"""One person with every reason for what they have, as admins look at them, and the check of them all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, union
+from sqlalchemy import ColumnElement, Connection, Select, func, select, union
 
 from scimd.core.errors import NotFound
 from scimd.core.events import grant_values
 from scimd.core.people import Document, OrgId, PersonId, SourceId, address_key
 from scimd.core.resource import unpack
 from scimd.core.standing import Facts, Grant, Standing, Thing, standing
-from scimd.db.among import among
-from scimd.db.tables import assertions, people, pools, projects, seat_pools, slots, sources, unsettled
+from scimd.db.tables import assertions, people, pools, seat_pools, slots, sources, unsettled
 from scimd.org.grants import bindings
 from scimd.org.identities import merged
 from scimd.org.rulebook import RuleBook
 from scimd.org.settling import standing_rows
 from scimd.org.settling.facts import Loaded, gather
 from scimd.org.tx import Door
-from scimd.org.users.user_reads import goes_by, owner_of
+from scimd.org.users import user_reads
+from scimd.org.users.user_reads import UserRow
 
 _p = people.c
-
-
-@dataclass(frozen=True, slots=True)
-class PersonRow:
-    """One line of the list. ``projects``: names of those in which the person takes part now.
-
-    ``owner`` answers for a service account.
-    """
-
-    id: PersonId
-    display_name: str
-    local_user_name: str
-    sign_in_address: str | None
-    status: str
-    causes: tuple[str, ...]
-    primary_role: str
-    has_seat: bool
-    source_id: SourceId | None
-    source_name: str | None
-    projects: tuple[str, ...]
-    owner: str | None
-    created_at: datetime
-    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +43,7 @@ class AssertionRow:
 class PersonPage:
     """One person: as stored, the facts, and what follows from them with every reason."""
 
-    person: PersonRow
+    person: UserRow
     assertions: tuple[AssertionRow, ...]
     facts: Facts
     standing: Standing
@@ -89,93 +65,11 @@ class Difference:
         return f"{whose}{self.what} is stored as {self.stored}, and follows as {self.recomputed}"
 
 
-# ------------------------------------------------------------------------------ list
-
-
-async def list_people(
-    door: Door,
-    org_id: OrgId,
-    *,
-    search: str | None = None,
-    status: str | None = None,
-    limit: int = 100,
-    after: str | None = None,
-) -> list[PersonRow]:
-    """People who are there, in the order in which they came; ``after``: the last one of the page before.
-
-    Without those who are here only by an invitation that is over: the list of invitations has them.
-
-    ``search`` is a part of a name or an address, whatever the case.
-    """
-
-    def body(conn: Connection) -> list[PersonRow]:
-        query = _listed(org_id).where(_p.lapsed.is_(False)).order_by(_p.id).limit(limit)
-        if status is not None:
-            query = query.where(_p.status == status)
-        if after is not None:
-            query = query.where(_p.id > after)
-        if search:
-            query = query.where(goes_by(search))
-        return _rows(conn, door.books.of(conn, org_id), list(conn.execute(query)))
-
-    return await door.read(body)
+# ------------------------------------------------------------------------------ one
 
 
 def _listed(org_id: OrgId) -> Select[Any]:
     return select(people).where(_p.org_id == org_id, _p.deleted_at.is_(None))
-
-
-def _rows(conn: Connection, book: RuleBook, rows: Sequence[Row[Any]]) -> list[PersonRow]:
-    loaded = gather(conn, book, rows)
-    names = _project_names(conn, book.org_id, loaded)
-    return [
-        PersonRow(
-            id=PersonId(row.id),
-            display_name=row.display_name,
-            local_user_name=row.local_user_name,
-            sign_in_address=row.sign_in_address,
-            status=row.status,
-            causes=tuple(row.causes),
-            primary_role=row.primary_role,
-            has_seat=row.has_seat,
-            source_id=row.owner_source_id,
-            source_name=_source_name(book, row.owner_source_id),
-            projects=tuple(
-                sorted(
-                    {names[grant.target] for grant in _live_projects(loaded, row.id) if grant.target in names}
-                )
-            ),
-            owner=owner_of(row),
-            created_at=row.created_at,
-            changed_at=row.changed_at,
-        )
-        for row in rows
-    ]
-
-
-def _source_name(book: RuleBook, source_id: str | None) -> str | None:
-    if source_id is None:
-        return None
-    found = book.sources.get(SourceId(source_id))
-    return found.name if found else "a source that has ended"
-
-
-def _live_projects(loaded: Loaded, person_id: str) -> list[Row[Any]]:
-    grants = loaded.grants.get(PersonId(person_id), ())
-    return [grant for grant in grants if grant.kind == "project" and not grant.dormant]
-
-
-def _project_names(conn: Connection, org_id: OrgId, loaded: Loaded) -> Mapping[str, str]:
-    ids = {grant.target for person_id in loaded.rows for grant in _live_projects(loaded, person_id)}
-    if not ids:
-        return {}
-    query = select(projects.c.id, projects.c.name).where(
-        projects.c.org_id == org_id, among(conn, projects.c.id, ids)
-    )
-    return {row.id: row.name for row in conn.execute(query)}
-
-
-# ------------------------------------------------------------------------------ one
 
 
 def _is(org_id: OrgId, who: str, *, deleted: bool = False) -> ColumnElement[bool]:
@@ -222,7 +116,7 @@ async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
         facts = gather(conn, book, [found]).facts[PersonId(found.id)]
         mark = select(unsettled.c.turn).where(unsettled.c.org_id == org_id, unsettled.c.person_id == found.id)
         return PersonPage(
-            person=_rows(conn, book, [found])[0],
+            person=user_reads.find(conn, org_id, found.id),
             assertions=_assertions(conn, org_id, found.id),
             facts=facts,
             standing=standing(facts, book.rules),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
 from scimd.core.errors import (
     Forbidden,
+    InvalidValue,
     NotAllowedNow,
     NotFound,
     OwnAccount,
@@ -125,6 +126,12 @@ def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
         must_hold_role(tx.ctx, rules, name)
 
 
+def must_lie_ahead(tx: Tx, expires_at: datetime | None) -> None:
+    """Raise InvalidValue for an end, of a credential or an account, that has come already."""
+    if expires_at is not None and expires_at <= tx.now:
+        raise InvalidValue("expires_at", "must be in the future")
+
+
 #: Mails of these kinds reach one person at the wish of admins.
 ADMINS_MAILS = ("invitation", "set_password")
 
@@ -152,6 +159,14 @@ def makes_no_operator(conn: Connection, ctx: Context) -> None:
     query = select(organizations.c.kind).where(organizations.c.id == ctx.org_id)
     if permissions.is_by_request(ctx) and conn.execute(query).scalar() == "system":
         raise Forbidden("to run commands on the host: operators are made there alone")
+
+
+def wants_seat(tx: Tx, person_id: PersonId) -> None:
+    """Where this change asks for a seat, or gives what is limited, and none is free, the hand is told so,
+    with the figures."""
+    tx.seat_policy = "reject"
+    tx.refuse_without_seat.add(person_id)
+    tx.touch([person_id])
 
 
 def not_oneself(tx: Tx, person_id: PersonId, what: str) -> None:

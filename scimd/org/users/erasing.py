@@ -48,7 +48,7 @@ from scimd.db.tables import (
     run_changes,
     runs,
 )
-from scimd.org.decisions.decisions import close_moot, subject_of
+from scimd.org.decisions.decisions import close_moot, subjects_of
 from scimd.org.settling import profiles
 from scimd.org.tx import Context, Door, Tx
 
@@ -253,7 +253,8 @@ def _questions(conn: Connection, *, org_id: OrgId, traces: Traces) -> list[Decis
     column = decisions.c
     ids = rows_of(conn, sorted(traces.meant)).subquery()
     named = select(ids.c.key).where(cast(column.facts, Text).contains(ids.c.key)).exists()
-    subjects = [subject_of(source, entry) for source, entry in traces.entries | traces.names]
+    known_by = traces.entries | traces.names
+    subjects = {each for source, entry in known_by for each in subjects_of(source, entry)}
     theirs = among(conn, column.subject, sorted(subjects)) & column.state.in_(("answered", "moot"))
     query = select(column.id, column.kind, column.facts).where(column.org_id == org_id, or_(named, theirs))
     # An answer may be waiting for an entry that bears the name today, and is somebody else's.

@@ -90,7 +90,7 @@ async def _open(door: Door, ctx: Context, person_id: PersonId, kind: GateKind, e
         if not lift(tx, person_id, kind):
             raise NotAllowedNow(_why_not(tx, row, kind))
         links.reopen_way_in(tx, row)
-        wants_seat_by_hand(tx, person_id)
+        by_hand.wants_seat(tx, person_id)
         tx.record(Event(event, "person", person_id, before={"status": row.status, "causes": row.causes}))
 
     await door.run(ctx, body, then=lambda tx, _: links.owe_way_in(tx, person_id))
@@ -121,14 +121,6 @@ def lift(tx: Tx, person_id: PersonId, kind: GateKind) -> bool:
     mine = (gates.c.org_id == tx.org_id) & (gates.c.person_id == person_id) & (gates.c.kind == kind)
     tx.touch([person_id])
     return tx.conn.execute(gates.delete().where(mine)).rowcount > 0
-
-
-def wants_seat_by_hand(tx: Tx, person_id: PersonId) -> None:
-    """Where this change asks for a seat, or gives what is limited, and none is free, the hand is told so,
-    with the figures."""
-    tx.seat_policy = "reject"
-    tx.refuse_without_seat.add(person_id)
-    tx.touch([person_id])
 
 
 def _why_not(tx: Tx, row: Row[Any], kind: GateKind) -> str:
@@ -200,7 +192,7 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
             take_address_back(tx, row)
         lift(tx, person_id, "deleted")
         links.reopen_way_in(tx, row)
-        wants_seat_by_hand(tx, person_id)
+        by_hand.wants_seat(tx, person_id)
 
     await door.run(ctx, body, then=lambda tx, _: links.owe_way_in(tx, person_id))
 

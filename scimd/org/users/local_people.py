@@ -42,7 +42,7 @@ from scimd.org.mails import notices
 from scimd.org.organizations import domains
 from scimd.org.settling import profiles
 from scimd.org.tx import Actor, Context, Door, Tx
-from scimd.org.users import by_hand, gates, user_page
+from scimd.org.users import by_hand, user_page
 from scimd.org.users.names import local_names, shown_as
 from scimd.org.users.user_page import UserPage
 
@@ -124,11 +124,12 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> PersonId:
+        by_hand.must_lie_ahead(tx, new.expires_at)
         more = {
             "kind": "service",
             "accepted": True,
             "profile": {"owner": _owner(new.owner)},
-            "expires_at": _expiry(tx, new.expires_at),
+            "expires_at": new.expires_at,
         }
         person_id = _insert(
             tx, _user_name(tx, new.user_name, None), proper_name(new.display_name) or "", more
@@ -143,12 +144,6 @@ def _owner(text: str) -> str:
     if not text.strip():
         raise InvalidValue("owner", "a service account has a person who answers for it")
     return text.strip()
-
-
-def _expiry(tx: Tx, moment: datetime | None) -> datetime | None:
-    if moment is not None and moment <= tx.now:
-        raise InvalidValue("expires_at", "must be in the future")
-    return moment
 
 
 def one_address(text: object, field: str = "email") -> str:
@@ -205,7 +200,7 @@ def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> 
     if owner := more["profile"].get("owner"):
         after[_AUDITED_AS["owner"]] = owner
     tx.record(Event(EventKind.PERSON_CREATED, "person", person_id, after=after))
-    gates.wants_seat_by_hand(tx, person_id)
+    by_hand.wants_seat(tx, person_id)
     return person_id
 
 
@@ -293,7 +288,10 @@ def edited(tx: Tx, row: Row[Any], wanted: Edit) -> dict[str, Any]:
 def _new_expiry(tx: Tx, row: Row[Any], moment: datetime | None) -> dict[str, Any]:
     if row.kind != "service":
         raise NotAllowedNow(f"{row.display_name} is a person: only service accounts expire.")
-    return {} if moment == row.expires_at else {"expires_at": _expiry(tx, moment)}
+    if moment == row.expires_at:
+        return {}
+    by_hand.must_lie_ahead(tx, moment)
+    return {"expires_at": moment}
 
 
 def _new_owner(row: Row[Any], owner: str, profile: Mapping[str, Any]) -> dict[str, Any]:
@@ -425,7 +423,7 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
             links.owe_set_password(tx, person_id, row.sign_in_address)
             if row.welcome == "set_password_expired":
                 _welcome(tx, [person_id], "set_password")
-                gates.wants_seat_by_hand(tx, person_id)
+                by_hand.wants_seat(tx, person_id)
 
     await door.run(ctx, body)
 

@@ -11,9 +11,10 @@ from scimd.core import pictures as kinds
 from scimd.core.errors import LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, Unset, address_key
+from scimd.core.roles import strongest
 from scimd.core.words import must_be_line
 from scimd.db.locks import upsert
-from scimd.db.tables import deliveries, grants, people, pictures, projects
+from scimd.db.tables import grants, people, pictures, projects
 from scimd.org.authentication import links, sessions
 from scimd.org.authentication.sessions import SessionHolder
 from scimd.org.tx import Door, Tx
@@ -69,6 +70,7 @@ def _profile(conn: Connection, org_id: OrgId, person_id: PersonId) -> Profile:
 
 
 def _projects(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[OwnProject, ...]:
+    """Those in which they take part now, by name; several grants of one are one line."""
     query = (
         select(projects.c.name, grants.c.project_role)
         .join(grants, (grants.c.org_id == projects.c.org_id) & (grants.c.target == projects.c.id))
@@ -80,9 +82,9 @@ def _projects(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[Own
             ~grants.c.dormant,
         )
         .order_by(projects.c.name)
-        .distinct()
     )
-    return tuple(OwnProject(row.name, row.project_role) for row in conn.execute(query))
+    roles = strongest(map(tuple, conn.execute(query)))
+    return tuple(OwnProject(name, role) for name, role in roles.items())
 
 
 # ------------------------------------------------------------------------------ name, contact
@@ -144,8 +146,7 @@ async def ask_confirmation(door: Door, holder: SessionHolder, email: str) -> Non
             local_people.must_have_own_address(tx, row)
         by_hand.not_too_often(tx, holder.person_id, ["confirm_address"])
         link_id = links.make(tx, holder.person_id, "confirm_address", _VALID_S, address=wanted)
-        mail = links.mail(tx, holder.person_id, link_id, wanted) | {"template": "confirm_address"}
-        tx.conn.execute(deliveries.insert().values(mail))
+        links.owe_mail(tx, holder.person_id, link_id, wanted, "confirm_address")
 
     await door.run(holder.context(door), body)
 

@@ -11,31 +11,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, delete, select
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
-from scimd.db.tables import (
-    api_tokens,
-    assertions,
-    credentials,
-    deliveries,
-    gates,
-    group_members,
-    invitations,
-    links,
-    login_attempts,
-    merged_people,
-    people,
-    pictures,
-    recovery_codes,
-    second_factors,
-    sessions,
-    unsettled,
-    waiting,
-)
+from scimd.db.tables import grants, metadata, people, status_spans
 from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.org.users import erasing
 from scimd.org.users.gates import RESTORABLE_FOR
@@ -43,24 +25,9 @@ from scimd.org.users.gates import RESTORABLE_FOR
 _AT_ONCE = 100
 #: For so many all changes of runs are looked through once.
 _ERASED_AT_ONCE = 1_000
-_OF_A_PERSON: tuple[Table, ...] = (
-    api_tokens,
-    assertions,
-    credentials,
-    deliveries,
-    gates,
-    group_members,
-    invitations,
-    links,
-    login_attempts,
-    merged_people,
-    pictures,
-    recovery_codes,
-    second_factors,
-    sessions,
-    unsettled,
-    waiting,
-)
+#: Who had what when stays, under an id that nobody else ever gets; all else that is about one person goes.
+_STAY = (grants, status_spans)
+_OF_A_PERSON = [each for each in metadata.sorted_tables if "person_id" in each.c and each not in _STAY]
 
 
 async def purge_due(door: Door, org_id: OrgId) -> int:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
 
 from scimd.core.errors import NotFound
-from scimd.core.people import OrgId, PersonId, RoleName, address_key, fold
-from scimd.core.roles import MEMBER, PROJECT_RANKS
+from scimd.core.people import OrgId, PersonId, address_key, fold
+from scimd.core.roles import strongest
 from scimd.db.among import among
 from scimd.db.tables import (
     grants,
@@ -28,7 +28,7 @@ from scimd.db.tables import (
 from scimd.org.grants import pool_limits
 from scimd.org.identities import merged
 from scimd.org.tx import Door
-from scimd.org.windows import Slice, Window, brief, cut
+from scimd.org.windows import Slice, Window, brief, cut, narrowed
 
 _p, _g = people.c, grants.c
 
@@ -175,19 +175,17 @@ def _whole(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Select[Any]:
 
 def _filtered(org_id: OrgId, only: UserFilter) -> Select[Any]:
     deleted = _p.deleted_at.is_not(None) if only.deleted else _p.deleted_at.is_(None)
-    query = select(_p.id).where(_p.org_id == org_id, deleted)
-    if not only.deleted:
-        query = query.where(_p.lapsed.is_(only.lapsed))
-    for column, wanted in (
+    query = narrowed(
+        select(_p.id).where(_p.org_id == org_id, deleted),
         (_p.status, only.status),
         (_p.team_id, only.team),
         (_p.owner_source_id, only.source),
         (_p.kind, only.kind),
         (_p.has_seat, only.has_seat),
         (_p.approved, only.approved),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
+    )
+    if not only.deleted:
+        query = query.where(_p.lapsed.is_(only.lapsed))
     if only.waiting_for is not None:
         query = query.where(_p.id.in_(pool_limits.waiters(org_id, only.waiting_for)))
     for kind, target in (("project", only.project), ("licence", only.licence)):
@@ -295,18 +293,11 @@ def _named(thing_id: str | None, names: Mapping[str, str]) -> Named | None:
 
 
 def _projects(held: Sequence[_Held]) -> tuple[InProject, ...]:
-    """Several grants of one project are one line, with the strongest role of them."""
-    found: dict[str, InProject] = {}
-    for each in held:
-        if each.kind == "project":
-            role = each.project_role or MEMBER
-            if each.target not in found or _rank(role) > _rank(found[each.target].role):
-                found[each.target] = InProject(each.target, each.name, role)
-    return tuple(found.values())
-
-
-def _rank(role: str) -> int:
-    return PROJECT_RANKS.get(RoleName(role), 0)
+    """Several grants of one project are one line."""
+    mine = [each for each in held if each.kind == "project"]
+    names = {each.target: each.name for each in mine}
+    roles = strongest((each.target, each.project_role) for each in mine)
+    return tuple(InProject(project, names[project], role) for project, role in roles.items())
 
 
 class _Held(NamedTuple):

@@ -8,12 +8,15 @@ import pytest
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
 from scimd.core.people import LicenceId, ProjectId, RoleName, TeamId
-from scimd.core.roles import MANAGER, MEMBER, USER, VIEWER
+from scimd.core.roles import MANAGER, MEMBER, OWNER, USER, VIEWER
 from scimd.db.tables import grants, projects
+from scimd.org.authentication import access
 from scimd.org.grants import assignments, named, project_upkeep
 from scimd.org.grants import projects as project_rows
+from scimd.org.invitations import invitations
 from scimd.org.users import gates as hand
-from tests.org.by_hand.local import active, clean, kinds
+from scimd.org.users import my_profile, user_reads
+from tests.org.by_hand.local import active, clean, kinds, let_in
 from tests.org.house import House, house
 
 
@@ -58,6 +61,25 @@ async def test_a_project_role_by_hand_is_given_changed_and_taken_back(acme: Hous
     with pytest.raises(NotAllowedNow, match="at least one project"):
         await assignments.remove_project(acme.door, acme.as_admin(), ann, beta)
     await clean(acme)
+
+
+async def test_a_project_that_several_give_is_listed_once_at_every_door_with_the_strongest_role(
+    acme: House,
+) -> None:
+    ann = (await acme.create("ann")).person_id
+    await acme.group("Alpha", ann)
+    await let_in(acme, ann)
+    (alpha,) = await acme.rows(projects, name="Alpha")
+    for by_hand, strongest in ((VIEWER, MEMBER), (OWNER, OWNER)):
+        await assignments.set_project(acme.door, acme.as_admin(), ann, alpha.id, by_hand)
+        invited = await acme.door.read(lambda conn: invitations.projects_of(conn, acme.org_id, ann))
+        assert [(each.name, each.role) for each in invited] == [("Alpha", strongest)]
+        lists = [
+            (await my_profile.show(acme.door, acme.org_id, ann)).projects,
+            (await user_reads.get_user(acme.door, acme.org_id, ann)).projects,
+            (await access.of_person(acme.door, acme.as_admin(), ann)).projects,
+        ]
+        assert [[(each.name, each.role) for each in found] for found in lists] == [[("Alpha", strongest)]] * 3
 
 
 async def test_no_hand_leaves_anybody_without_the_project_that_their_role_needs(database_url: str) -> None:

@@ -12,6 +12,7 @@ from scimd.core.sync.plan import Change
 from scimd.core.sync.policy import Action, Situation
 from scimd.db import tables
 from scimd.db.tables import decisions, people
+from scimd.org.decisions import decisions as items
 from scimd.org.grants import assignments
 from scimd.org.identities import detaching, linking
 from scimd.org.runs import run_changes, runs
@@ -77,14 +78,23 @@ async def test_an_address_that_somebody_else_has_by_now_stands_in_the_way_of_res
         await hand.restore(acme.door, acme.as_admin(), ann)
 
 
+async def with_rows_of(acme: House, person_id: str) -> set[str]:
+    of_people = [table for table in tables.metadata.sorted_tables if "person_id" in table.c]
+    return {table.name for table in of_people if await acme.rows(table, person_id=person_id)}
+
+
 async def test_purging_leaves_the_audit_and_nothing_else(acme: House) -> None:
     ann = await active(acme)
+    image = {"org_id": acme.org_id, "person_id": ann, "kind": "png", "image": b"", "changed_at": acme.clock()}
+    await acme.execute(tables.pictures.insert().values(image))
     await hand.delete(acme.door, acme.as_admin(), ann)
     acme.clock.forward(days=29)
     assert await purging.purge_due(acme.door, acme.org_id) == 0
+    assert await with_rows_of(acme, ann) > {"deliveries", "gates", "links", "pictures"}
     acme.clock.forward(days=1)
     assert await purging.purge_due(acme.door, acme.org_id) == 1
     assert await acme.rows(people, id=ann) == []
+    assert await with_rows_of(acme, ann) == {"grants", "status_spans"}
     assert "person.purged" in await kinds(acme, ann)
     assert await purging.purge_due(acme.door, acme.org_id) == 0
 
@@ -121,6 +131,23 @@ async def test_an_entry_that_met_somebody_is_erased_with_them(acme: House) -> No
     assert sorted(row.name for row in await acme.rows(tables.run_changes)) == ["bob", "erased"]
     (item,) = await acme.rows(decisions)
     assert (item.state, item.question, item.facts, item.subject) == ("moot", "erased", {}, item.id)
+
+
+@pytest.mark.parametrize("external_id", ["x-annie", "X-Annie", ""])
+async def test_a_question_about_an_entry_of_theirs_that_met_somebody_else_is_erased(
+    acme: House, external_id: str
+) -> None:
+    bob = await active(acme, "bob")
+    with pytest.raises(NotUnique):
+        await acme.create("Annie", mail="bob@home.example", external_id=external_id)
+    (asked,) = await acme.rows(decisions)
+    await items.answer(acme.door, acme.as_admin(), asked.id, "separate")
+    await acme.delete((await acme.create("Annie", external_id=external_id)).person_id)
+    acme.clock.forward(days=30)
+    assert await purging.purge_due(acme.door, acme.org_id) == 1
+    (item,) = await acme.rows(decisions)
+    assert (item.state, item.question, item.facts, item.subject) == ("answered", "erased", {}, item.id)
+    assert (await acme.person(bob)).status == "active"
 
 
 async def test_an_external_id_of_another_source_stays_in_a_groups_change(acme: House) -> None:
