@@ -1,0 +1,89 @@
+"""How much PostgreSQL reads for what is asked of a few, in tables that hold many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, text
+
+from scimd.db.statistics import look_at_new_tables
+from scimd.org.settling.unsettled import NEXT
+from tests.org.house import house
+from tests.support.patience import eventually
+
+_MANY = 20_000
+_READ = text(
+    "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_xact_user_tables "
+    "WHERE relname = ANY(:tables)"
+)
+
+
+def _read(conn: Connection, *tables: str) -> int:
+    """How many rows of these the transaction has read so far."""
+    return int(conn.execute(_READ, {"tables": list(tables)}).scalar_one())
+
+
+def _do(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for each in statements:
+            connection.execute(each)  # type: ignore[call-overload]
+
+
+def _copies(table: str, count: int, **values: str) -> str:
+    """So many rows like the first one of a table; ``values`` are SQL, with ``n``."""
+    made = ", ".join(f"'{name}', {value}" for name, value in values.items())
+    return (
+        f"INSERT INTO {table} SELECT (jsonb_populate_record(one, jsonb_build_object({made}))).* "
+        f"FROM (SELECT t FROM {table} AS t LIMIT 1) AS first (one), generate_series(1, {count}) AS n"
+    )
+
+
+async def test_a_queue_that_was_empty_is_looked_at_once_it_holds_many(postgres_url: str) -> None:
+    """PostgreSQL takes it for a table of one row, and each of 100,000 was looked for among all others."""
+    async with house(postgres_url) as acme:
+        _do(
+            postgres_url,
+            "ALTER TABLE unsettled SET (autovacuum_enabled = false)",
+            "INSERT INTO unsettled (org_id, person_id, turn, marked_at) "
+            f"SELECT '{acme.org_id}', lpad(n::text, 36, '0'), 1, now() FROM generate_series(1, {_MANY}) AS n",
+            "DELETE FROM unsettled",
+            "ANALYZE unsettled",
+            "INSERT INTO unsettled (org_id, person_id, turn, marked_at) "
+            f"SELECT '{acme.org_id}', lpad(n::text, 36, '0'), 1, now() FROM generate_series(1, {_MANY}) AS n",
+        )
+
+        async def looked() -> bool:  # how many there are is counted a moment after they are committed
+            return "unsettled" in await acme.door.db.write(
+                lambda conn: look_at_new_tables(conn, ["unsettled"])
+            )
+
+        def first(conn: Connection) -> tuple[int, int]:
+            ids = NEXT.column(conn, {"org_id": acme.org_id, "most": 10})
+            return len(ids), _read(conn, "unsettled")
+
+        await eventually(looked)
+        assert await acme.door.db.write(first) == (10, 10)
+        assert "unsettled" not in await acme.door.db.write(look_at_new_tables)
+
+
+async def test_a_table_that_has_grown_tenfold_is_looked_at_again(postgres_url: str) -> None:
+    async with house(postgres_url) as acme:
+        made = "(value text) WITH (autovacuum_enabled = false)"
+        rows = "INSERT INTO growing SELECT repeat('x', 99) FROM generate_series(1, {})"
+        _do(postgres_url, f"CREATE TABLE growing {made}", rows.format(1000), "ANALYZE growing")
+
+        async def looked() -> dict[str, Any]:
+            return await acme.door.db.write(look_at_new_tables)
+
+        async def counted() -> bool:
+            return await acme.door.read(lambda conn: bool(conn.execute(_GROWING).scalar()))
+
+        assert "growing" not in await looked()
+        _do(postgres_url, rows.format(10_000))
+        await eventually(counted)
+        assert "growing" in await looked()
+        assert "growing" not in await looked()
+
+
+_GROWING = text("SELECT pg_stat_get_live_tuples('growing'::regclass) > 10000")
