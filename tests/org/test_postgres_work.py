@@ -8,8 +8,9 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from scimd.db.statistics import look_at_new_tables
+from scimd.org.groups.group_nesting import people_below
 from scimd.org.settling.unsettled import NEXT
-from tests.org.house import house
+from tests.org.house import house, user
 from tests.support.patience import eventually
 
 _MANY = 20_000
@@ -37,6 +38,24 @@ def _copies(table: str, count: int, **values: str) -> str:
         f"INSERT INTO {table} SELECT (jsonb_populate_record(one, jsonb_build_object({made}))).* "
         f"FROM (SELECT t FROM {table} AS t LIMIT 1) AS first (one), generate_series(1, {count}) AS n"
     )
+
+
+async def test_who_is_in_a_small_group_is_found_without_the_members_of_others(postgres_url: str) -> None:
+    """Each rename or deletion of a group asks; of 150,000 memberships all were read and sorted."""
+    async with house(postgres_url) as acme:
+        ann, ben = await acme.push(user("ann"), user("ben"))
+        small = await acme.group("Small", ann.person_id or "", ben.person_id or "")
+        person = "'p' || lpad(n::text, 35, '0')"
+        others = _copies(
+            "group_members", _MANY, group_id="'g' || n % 200", person_id=person, member_key=person
+        )
+        _do(postgres_url, others, "ANALYZE")
+
+        def asked(conn: Connection) -> tuple[int, int]:
+            query = people_below(conn, acme.org_id, [small]).limit(201)
+            return len(conn.execute(query).all()), _read(conn, "group_members")
+
+        assert await acme.door.db.write(asked) == (2, 2)
 
 
 async def test_a_queue_that_was_empty_is_looked_at_once_it_holds_many(postgres_url: str) -> None:
