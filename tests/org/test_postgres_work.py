@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from scimd.db.statistics import look_at_new_tables
 from scimd.org.groups.group_nesting import people_below
+from scimd.org.request_log import request_log
 from scimd.org.settling.unsettled import NEXT
 from tests.org.house import house, user
 from tests.support.patience import eventually
@@ -56,6 +57,26 @@ async def test_who_is_in_a_small_group_is_found_without_the_members_of_others(po
             return len(conn.execute(query).all()), _read(conn, "group_members")
 
         assert await acme.door.db.write(asked) == (2, 2)
+
+
+async def test_the_oldest_requests_go_without_a_walk_through_the_log(postgres_url: str) -> None:
+    async with house(postgres_url) as acme:
+        _do(
+            postgres_url,
+            "INSERT INTO scim_requests (org_id, id, at, token_name, source_name, profile, scopes, "
+            "correlation_id, method, pattern, path, headers, transforms, ignored, omitted, bytes) "
+            f"SELECT '{acme.org_id}', lpad(n::text, 36, '0'), now(), '', '', '', '[]', '', 'GET', '', '', "
+            f"'{{}}', '[]', '[]', '[]', 10 FROM generate_series(1, {_MANY}) AS n",
+            "ANALYZE scim_requests",
+        )
+
+        def drop(conn: Connection) -> tuple[int, int]:
+            gone = request_log._drop_oldest(acme.org_id, "", _MANY, 0, conn)
+            return len(gone), _read(conn, "scim_requests")
+
+        gone, read = await acme.door.db.write(drop)
+        assert gone == 500
+        assert read <= 2 * gone
 
 
 async def test_a_queue_that_was_empty_is_looked_at_once_it_holds_many(postgres_url: str) -> None:
