@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
+import pytest
 from sqlalchemy import Connection, text
 
 from scimd.db.statistics import look_at_new_tables
+from scimd.db.tables import event
+from scimd.org.audit import audit
 from scimd.org.groups.group_nesting import people_below
 from scimd.org.request_log import request_log
 from scimd.org.settling.unsettled import NEXT
@@ -77,6 +81,40 @@ async def test_the_oldest_requests_go_without_a_walk_through_the_log(postgres_ur
         gone, read = await acme.door.db.write(drop)
         assert gone == 500
         assert read <= 2 * gone
+
+
+async def test_of_what_is_in_the_chain_a_portion_is_looked_at_in_one_statement(postgres_url: str) -> None:
+    """In an hour of a first sync all that was chained was read and sorted for each thousand that followed."""
+    async with house(postgres_url) as acme:
+        await acme.push(user("ann"))
+        _do(
+            postgres_url,
+            "DELETE FROM events WHERE id <> (SELECT min(id) FROM events)",
+            _copies("events", _MANY, id="substr((one).id, 1, 24) || lpad(n::text, 12, '0')"),
+            "INSERT INTO published (org_id, seq, event_id, chain) "
+            "SELECT org_id, row_number() OVER (ORDER BY id), id, digest FROM events",
+            "ANALYZE",
+        )
+
+        def looked(conn: Connection) -> tuple[int, int]:
+            audit._next(conn, acme.org_id, acme.clock(), timedelta(hours=1), "")
+            return _read(conn, "events"), _read(conn, "published")
+
+        of_events, of_published = await acme.door.db.write(looked)
+        assert of_events <= 2 * audit._LOOKED + 2
+        assert of_published <= audit._LOOKED + 2
+
+
+async def test_all_portions_are_looked_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_LOOKED", 7)
+    async with house(database_url) as acme:
+        await acme.push(*(user(f"p{n}") for n in range(20)))
+        first = await audit.publish(acme.door, acme.org_id)
+        await acme.push(*(user(f"q{n}") for n in range(20)))
+        second = await audit.publish(acme.door, acme.org_id)
+        assert first + second == len(await acme.rows(event.events))
+        assert await audit.publish(acme.door, acme.org_id) == 0
+        assert (await audit.verify(acme.door, acme.org_id)).ok
 
 
 async def test_a_queue_that_was_empty_is_looked_at_once_it_holds_many(postgres_url: str) -> None:
