@@ -13,6 +13,7 @@ from scimd.db.statistics import look_at_new_tables
 from scimd.db.tables import event
 from scimd.org.audit import audit
 from scimd.org.groups.group_nesting import people_below
+from scimd.org.mails import notifications
 from scimd.org.request_log import request_log
 from scimd.org.settling.unsettled import NEXT
 from tests.org.house import house, user
@@ -115,6 +116,28 @@ async def test_all_portions_are_looked_at(database_url: str, monkeypatch: pytest
         assert first + second == len(await acme.rows(event.events))
         assert await audit.publish(acme.door, acme.org_id) == 0
         assert (await audit.verify(acme.door, acme.org_id)).ok
+
+
+async def test_events_that_admins_are_told_of_are_found_among_themselves(database_url: str) -> None:
+    """They were looked for among all events of a week, each minute."""
+    async with house(database_url) as acme:
+        await acme.push(user("ann"))
+        plans: list[str] = []
+
+        def explained(conn: Connection) -> None:
+            query = notifications._to_note(acme.org_id, acme.clock())
+            text_ = str(query.compile(conn, compile_kwargs={"literal_binds": True}))
+            head = "EXPLAIN QUERY PLAN" if conn.dialect.name == "sqlite" else "EXPLAIN"
+            if conn.dialect.name == "postgresql":
+                conn.execute(text("SET LOCAL enable_seqscan TO off"))
+            plans.extend(str(row) for row in conn.exec_driver_sql(f"{head} {text_}"))
+
+        await acme.door.read(explained)
+        assert "ix_events_told" in " ".join(plans)
+
+
+def test_every_event_that_admins_are_told_of_is_in_its_index() -> None:
+    assert set(notifications._EVENTS) == set(event._TOLD)
 
 
 async def test_a_queue_that_was_empty_is_looked_at_once_it_holds_many(postgres_url: str) -> None:
