@@ -10,7 +10,7 @@ table is named here too: what is not imported is in no migration.
 
 from scimd.db.tables.assertion import assertions
 from scimd.db.tables.columns import metadata
-from scimd.db.tables.event import events, published
+from scimd.db.tables.event import TOLD, events, published
 from scimd.db.tables.group import group_effects, group_members, groups, value_effects
 from scimd.db.tables.invitation import NEWEST_LAST, invitations
 from scimd.db.tables.organization import domains, organizations, partner_queues
@@ -47,6 +47,7 @@ __all__ = [
     "LOCAL",
     "NEWEST_LAST",
     "NOT_IN_YET",
+    "TOLD",
     "access_tokens",
     "api_tokens",
     "assertions",

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import orjson
@@ -45,6 +45,8 @@ _LEASE = "publisher"
 LATECOMERS = timedelta(hours=1)
 #: Nearly all of them are committed by then; the others wait for a look at the whole hour.
 RECENT = timedelta(seconds=30)
+#: So many events are looked at in one statement.
+_LOOKED = 10_000
 #: So many events are looked at in one part of the sweep.
 _SWEPT = 10_000
 _START = bytes(32)
@@ -131,22 +133,23 @@ def _job(org_id: OrgId) -> Context:
     return Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
-    """What comes next in the chain, after the entry ``after``."""
+    """What comes next in the chain, after the entry ``after``; ``begin_at``: the event to look at then."""
 
     after: int
     rows: list[dict[str, Any]]
+    begin_at: str | None = None
 
 
 async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) -> int:
     """Append the organization's new events to its chain; gives how many. A job.
 
     ``within``: how far before the newest published event to look for others, leaving out those of the future,
-    which were written while the clock was ahead. What was published there is passed over once in each call:
-    an hour of a first sync is many. Whatever is committed behind a batch meanwhile is the next call's. They
-    are looked for and chained on a snapshot, and only written under the lock: on SQLite whoever else writes
-    waits for the writing alone, and has a turn between two batches.
+    which were written while the clock was ahead. What was published there is passed over once in each call,
+    and in portions: an hour of a first sync is many. Whatever is committed behind a batch meanwhile is the
+    next call's. They are looked for and chained on a snapshot, and only written under the lock: on SQLite
+    whoever else writes waits for the writing alone, and has a turn between two batches.
     """
     ctx = _job(org_id)
     total, first = 0, ""
@@ -156,9 +159,10 @@ async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) 
         appended = bool(batch.rows) and await door.run(ctx, lambda tx, batch=batch: _append(tx, batch))  # type: ignore[misc]
         if appended:
             total += len(batch.rows)
-            first = batch.rows[-1]["event_id"]
-        if len(batch.rows) < _BATCH:
+        if batch.begin_at is None:
             return total
+        if appended or not batch.rows:
+            first = batch.begin_at
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -170,9 +174,7 @@ _TIP = Prepared(
 )
 #: Not the chain's last: that one may be of long ago, where the sweep chained it.
 _NEWEST = Prepared(
-    select(events.c.at)
-    .select_from(published)
-    .join(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
+    select(published.c.event_id)
     .where(published.c.org_id == bindparam("org_id"), published.c.event_id < bindparam("future"))
     .order_by(published.c.event_id.desc())
     .limit(literal_column("1"))
@@ -189,11 +191,32 @@ def _unpublished(org_id: ColumnElement[str]) -> Select[Any]:
     return select(*_CHAINED).where(events.c.org_id == org_id, ~done.exists())
 
 
-_NEXT = Prepared(
-    _unpublished(bindparam("org_id"))
-    .where(events.c.id >= bindparam("first"))
+_OF_HERE = (events.c.org_id == bindparam("org_id"), events.c.id >= bindparam("first"))
+_looked_at = (
+    select(*_CHAINED)
+    .where(*_OF_HERE)
     .order_by(events.c.id)
+    .limit(bindparam("looked", type_=Integer))
+    .subquery()
+)
+#: Asked for of one event after the other: of a NOT EXISTS PostgreSQL makes a join that reads the whole chain.
+_its_seq = (
+    select(published.c.seq)
+    .where(published.c.org_id == _looked_at.c.org_id, published.c.event_id == _looked_at.c.id)
+    .scalar_subquery()
+)
+_NEXT = Prepared(
+    select(_looked_at)
+    .where(_its_seq.is_(None))
+    .order_by(_looked_at.c.id)
     .limit(bindparam("most", type_=Integer))
+)
+_BEHIND = Prepared(
+    select(events.c.id)
+    .where(*_OF_HERE)
+    .order_by(events.c.id)
+    .offset(bindparam("looked", type_=Integer))
+    .limit(literal_column("1"))
 )
 
 
@@ -203,8 +226,19 @@ def _next(conn: Connection, org_id: OrgId, now: datetime, within: timedelta, fir
     if not first:
         future = first_id(now + timedelta(microseconds=1))
         newest = _NEWEST.first(conn, {"org_id": org_id, "future": future})
-        first = first_id(newest.at - within) if newest else ""
-    return _after(tip, org_id, _NEXT.all(conn, {"org_id": org_id, "first": first, "most": _BATCH}))
+        first = first_id(_written(newest.event_id) - within) if newest else ""
+    here = {"org_id": org_id, "first": first, "looked": _LOOKED}
+    batch = _after(tip, org_id, _NEXT.all(conn, {**here, "most": _BATCH}))
+    if len(batch.rows) == _BATCH:
+        batch.begin_at = batch.rows[-1]["event_id"]
+    elif behind := _BEHIND.first(conn, here):
+        batch.begin_at = behind.id
+    return batch
+
+
+def _written(event_id: str) -> datetime:
+    """When, to the millisecond, by the id alone (RFC 9562 §5.7)."""
+    return datetime.fromtimestamp(int(event_id[:8] + event_id[9:13], 16) / 1000, UTC)
 
 
 def _after(tip: Row[Any] | None, org_id: OrgId, found: Iterable[Any]) -> _Batch:
@@ -218,13 +252,10 @@ def _after(tip: Row[Any] | None, org_id: OrgId, found: Iterable[Any]) -> _Batch:
 
 
 def organizations_with_new(conn: Connection, since: datetime) -> list[OrgId]:
-    """Those with events of that time or later that are not published."""
-    fresh = (
-        _unpublished(organizations.c.id).where(events.c.id >= first_id(since)).with_only_columns(events.c.id)
-    )
-    return [
-        OrgId(found) for found in conn.execute(select(organizations.c.id).where(fresh.exists())).scalars()
-    ]
+    """Those with events of that time or later: nearly always there is one of them to publish."""
+    last = select(func.max(events.c.id)).where(events.c.org_id == organizations.c.id).scalar_subquery()
+    fresh = select(organizations.c.id).where(last >= first_id(since))
+    return [OrgId(found) for found in conn.execute(fresh).scalars()]
 
 
 def _append(tx: Tx, batch: _Batch) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import CTE, Connection, Row, Select, bindparam, select
+from sqlalchemy import CTE, Connection, Row, Select, bindparam, literal_column, select, true
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
@@ -268,10 +268,15 @@ def people_below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]
     """A select of everybody who is in one of the groups, directly or through others.
 
     A person's key is their id. SQLite takes "is not null" for a range of an index, and walks through all
-    memberships for each group.
+    memberships for each group. PostgreSQL, to sort them out, reads all memberships in the order of people,
+    unless each group is looked into by itself: it leaves a LATERAL with an OFFSET as it is.
     """
     down = below(conn, org_id, group_ids)
     column = group_members.c
+    if conn.dialect.name == "postgresql":
+        inside = select(column.person_id).where(_in_group(down), column.member_key == column.person_id)
+        members = inside.offset(literal_column("0")).lateral("members")
+        return select(members.c.person_id).distinct().select_from(down).join(members, true())
     return (
         select(column.person_id)
         .distinct()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, literal, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, literal, select, update
 
 from scimd.core import notifications as rules
 from scimd.core.events import EventKind
@@ -21,6 +21,7 @@ from scimd.core.notifications import ACCOUNT_ADMINS, LEADS, TOPIC_OF, Occurrence
 from scimd.core.people import OrgId, address
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import (
+    TOLD,
     deliveries,
     events,
     notifications,
@@ -103,22 +104,26 @@ def _found(tx: Tx, ending: Sequence[Expiring], following: Following) -> Iterator
         yield from _of_source(tx, source, following)
 
 
-def _of_events(tx: Tx) -> Iterator[Occurrence]:
+def _to_note(org_id: OrgId, now: datetime) -> Select[Any]:
+    """A select of the next events that are to be noted."""
     known = select(notifications.c.key).where(
         notifications.c.org_id == events.c.org_id, notifications.c.key == literal("event:") + events.c.id
     )
-    query = (
+    return (
         select(events.c.id, events.c.kind, events.c.at, events.c.target_id, events.c.body)
         .where(
-            events.c.org_id == tx.org_id,
-            events.c.id >= first_id(tx.now - _LOOK_BACK),
-            events.c.kind.in_([str(kind) for kind in _EVENTS]),
+            events.c.org_id == org_id,
+            events.c.id >= first_id(now - _LOOK_BACK),
+            TOLD,
             ~known.exists(),
         )
         .order_by(events.c.id)
         .limit(_AT_ONCE)
     )
-    for row in tx.conn.execute(query):
+
+
+def _of_events(tx: Tx) -> Iterator[Occurrence]:
+    for row in tx.conn.execute(_to_note(tx.org_id, tx.now)):
         what, body = _EVENTS[row.kind], row.body or {}
         after = body.get("after") or {}
         told = {**after, "why": body.get("note") or "", "happened": row.at.isoformat(timespec="minutes")}

@@ -19,6 +19,7 @@ from sqlalchemy.sql import ColumnElement
 from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
+from scimd.db.among import among
 from scimd.db.prepared import Prepared
 from scimd.db.tables import access_tokens, oauth_clients, scim_requests, sources, tokens
 from scimd.org import permissions
@@ -350,13 +351,14 @@ def _drop_oldest(org_id: OrgId, before: str, rows: int, size: int, conn: Connect
     """One portion; the bytes of each entry that went."""
     of = scim_requests.c
     oldest = select(of.id, of.bytes).where(of.org_id == org_id).order_by(of.id).limit(_PORTION)
-    last: str | None = None
+    ids: list[str] = []
     sizes: list[int] = []
     for row in conn.execute(oldest):
         if row.id >= before and len(sizes) >= rows and sum(sizes) >= size:
             break
-        last = row.id
+        ids.append(row.id)
         sizes.append(row.bytes)
-    if last is not None:
-        conn.execute(delete(scim_requests).where(of.org_id == org_id, of.id <= last))
+    if ids:
+        # One by one: "all before this one" may be a third of the log, for all that PostgreSQL knows.
+        conn.execute(delete(scim_requests).where(of.org_id == org_id, among(conn, of.id, ids)))
     return sizes
