@@ -65,12 +65,17 @@ _AHEAD = (
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a process's main coroutine to its end: on uvloop, where it is installed."""
+    """Run a process's main coroutine to its end: on uvloop, where it is installed; kept small meanwhile."""
+
+    async def kept_small() -> T:
+        async with memory.gives_back():
+            return await main
+
     try:
         import uvloop  # not for every platform
     except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+        return asyncio.run(kept_small())
+    return uvloop.run(kept_small())
 
 
 def make_app(
@@ -182,7 +187,6 @@ async def serve(
         migrate_schema(config)
     beside = forked if forked is not None and forked.answerers else None
     async with (
-        memory.gives_back(),
         opened(config, make_key=True, only_writes=beside is not None) as door,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -288,7 +292,6 @@ async def answer(
     sys.setswitchinterval(_SWITCH_S)
     loop = asyncio.get_running_loop()
     async with (
-        memory.gives_back(),
         opened(config, keys=keys, caches_kib=_ANSWERERS_CACHES_KIB) as door,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -406,7 +409,6 @@ async def work(
     from scimd.outbox.mail import mailer_from
 
     async with (
-        memory.gives_back(),
         opened(config, keys=keys, caches_kib=_WORKERS_CACHES_KIB) as door,
         mailer_from(config.mail) as mailer,
     ):

@@ -216,15 +216,18 @@ async def _said(said: Any, event: str) -> bool:
     return any(line["event"] == event for line in said)
 
 
-async def test_worker_starts_though_the_disk_is_full(acme: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_worker_starts_though_nothing_can_be_written_or_read(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refused(*_: Any, **__: Any) -> None:
         raise StorageFull
 
     jobs = made(acme)
     with monkeypatch.context() as patch:
         patch.setattr(acme.door, "run", refused)
+        patch.setattr(acme.door, "read", refused)
         await jobs.start()
-    assert jobs.failures["lead"] == 1
+    assert jobs.failures["lead"] == jobs.failures["sources"] == 1
     await jobs.stop()
 
 

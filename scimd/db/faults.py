@@ -220,7 +220,7 @@ def sqlite_refusal(exc: BaseException, *, writing: bool) -> Refusal | None:
 
 
 def _no_more_files() -> bool:
-    """Whether as many as SQLite opens for a connection cannot be: it does not tell."""
+    """Whether so many files as a connection opens cannot be opened now: SQLite does not say why it failed."""
     held: list[int] = []
     try:
         held.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(_FILES_OF_SQLITE))

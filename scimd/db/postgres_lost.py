@@ -38,7 +38,7 @@ def can_tell(url: URL) -> bool:
 
 
 async def lost(url: URL, tuning: Tuning, processes: Collection[int]) -> set[int]:
-    """Those of them that wait for us. None where that cannot be found out in time."""
+    """Those of them that wait for us; none of them where that cannot be found out in time."""
     dialect = PGDialect_psycopg(dbapi=psycopg)  # type: ignore[no-untyped-call]
     _, options = dialect.create_connect_args(url)  # type: ignore[no-untyped-call]
     options |= connect_args(url, tuning)

@@ -83,7 +83,7 @@ def _key(given: Mapping[str, Any]) -> PublicKey | None:
 
 
 def _has_length(modulus: object) -> bool:
-    """Zeros before it (A is six of them) make no key longer."""
+    """Whether an RSA key's is long enough; zeros before it (A is six of them) make it no longer."""
     return isinstance(modulus, str) and len(modulus.lstrip("A")) * 6 >= _RSA_BITS
 
 

@@ -116,7 +116,6 @@ class Port:
 
     def _ask(self) -> None:
         """Ask all who answer. Where this comes late the machine, or all of us, stood still: nobody hangs."""
-        self._asking.cancel()
         now = self._loop.time()
         late, self._asked_at = now - self._asked_at > 2 * _ASK_S, now
         for each in self.answerers:

@@ -156,6 +156,17 @@ async def test_nobody_hangs_because_all_stood_still(monkeypatch: pytest.MonkeyPa
         assert not one.seen.hangs.is_set()
 
 
+async def test_nobody_hangs_who_is_still_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_ASK_S", AT_MOST_S)  # asked by hand
+    async with port() as (made, stack, _):
+        ours, theirs = socket.socketpair()
+        stack.enter_context(theirs)
+        starting = made.join(ours)
+        for _ in range(connections._HANGS + 2):
+            made._ask()
+        assert not starting.hangs.is_set()
+
+
 async def test_who_answers_is_told_when_the_port_is_gone() -> None:
     async with port() as (made, stack, _):
         one = Answering(made, "a")

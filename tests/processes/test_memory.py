@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import pytest
+
+from scimd import app
 from scimd.processes import memory
 from tests.support.patience import AT_MOST_S
 from tests.support.requirement import require
@@ -53,3 +58,21 @@ async def test_nothing_is_left_running() -> None:
     async with memory.gives_back():
         assert len(asyncio.all_tasks() - before) == 1
     assert asyncio.all_tasks() == before
+
+
+def test_each_process_gives_back_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    @asynccontextmanager
+    async def told() -> AsyncIterator[None]:
+        said.append("begins")
+        yield
+        said.append("ends")
+
+    async def main() -> str:
+        said.append("works")
+        return "done"
+
+    monkeypatch.setattr(memory, "gives_back", told)
+    assert app.run(main()) == "done"
+    assert said == ["begins", "works", "ends"]
