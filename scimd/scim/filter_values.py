@@ -216,7 +216,8 @@ class Values:
             return not_(self.compare(have, Test(test.found, CompareOperator.eq, test.value)))
         values: Sequence[Any] = test.values
         if test.found.target.type in ("integer", "decimal"):
-            have = self.json.number(have)
+            # Of one type, which SQLAlchemy takes from the first: PostgreSQL would round what comes after a 7.
+            have, values = self.json.number(have), list(map(float, values))
         elif test.found.target.type == "dateTime" and test.found.target.column is None:
             values = list(map(moment, values))  # as the folded document has it
         compared: Condition = equals(have, values) if test.others else self._operate(have, test.op, values[0])
