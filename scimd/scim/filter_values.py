@@ -183,30 +183,27 @@ class Values:
 
     def holds(self, test: Test) -> Condition:
         """The comparison of a single-valued attribute; by an index where one has its key."""
-        compared = self.compare(self.scalar(test.found), test)
-        value = test.value
-        if self.scope.table is assertions and str(test.found) == "displayName" and isinstance(value, str):
-            return self._shown(test, value)
+        compared, texts = self.compare(self.scalar(test.found), test), list(map(str, test.values))
+        if self.scope.table is assertions and str(test.found) == "displayName" and texts:
+            return self._shown(test, texts)
         if str(test.found) != EMPLOYEE_NUMBER or test.op is not CompareOperator.eq:
             return compared
-        numbers = [str(value), *map(str, test.others)]
-        if value is None or not all(each.strip() for each in numbers):  # no key is kept of a blank one
+        if not texts or not all(map(str.strip, texts)):  # no key is kept of a blank one
             return compared
         other = assertions.alias()
         # Whatever the source: the index has none.
         same = select(other.c.person_id).where(
-            other.c.org_id == self.scope.org_id, equals(other.c.employee_number_key, numbers)
+            other.c.org_id == self.scope.org_id, equals(other.c.employee_number_key, texts)
         )
         return and_(assertions.c.person_id.in_(same), compared)
 
-    def _shown(self, test: Test, value: str) -> Condition:
-        """A name to show against the value: its column has the beginning of a long one."""
+    def _shown(self, test: Test, names: Sequence[str]) -> Condition:
+        """A name to show against these: its column has the beginning of a long one."""
         column, whole = assertions.c.display_name_key, self.json.text(assertions.c.folded, "displayName")
         if test.op in (CompareOperator.eq, CompareOperator.sw):
-            values = [value, *map(str, test.others)]
-            heads = [each[:INDEXED] for each in values]
-            near = self.compare(column, replace(test, value=heads[0], others=tuple(heads[1:])))
-            return near if max(map(len, values)) < INDEXED else and_(near, self.compare(whole, test))
+            first, *others = (each[:INDEXED] for each in names)
+            near = self.compare(column, replace(test, value=first, others=tuple(others)))
+            return near if max(map(len, names)) < INDEXED else and_(near, self.compare(whole, test))
         either = case((func.length(column) < INDEXED, column), else_=whole)
         return and_(column.is_not(None), self.compare(either, test))
 
@@ -217,9 +214,10 @@ class Values:
             return present if test.op is CompareOperator.ne else not_(present)
         if test.op is CompareOperator.ne:
             return not_(self.compare(have, Test(test.found, CompareOperator.eq, test.value)))
-        values: list[Any] = [test.value, *test.others]
+        values: Sequence[Any] = test.values
         if test.found.target.type in ("integer", "decimal"):
-            have = self.json.number(have)
+            # Of one type, which SQLAlchemy takes from the first: PostgreSQL would round what comes after a 7.
+            have, values = self.json.number(have), list(map(float, values))
         elif test.found.target.type == "dateTime" and test.found.target.column is None:
             values = list(map(moment, values))  # as the folded document has it
         compared: Condition = equals(have, values) if test.others else self._operate(have, test.op, values[0])

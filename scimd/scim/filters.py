@@ -69,6 +69,11 @@ class Test:
     #: What else it may equal instead, of ``alternatives``: of the same type, and no booleans.
     others: tuple[Value, ...] = ()
 
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """All with which it compares; none where that is null."""
+        return () if self.value is None else (self.value, *self.others)
+
 
 def parse(text: str) -> FilterNode:
     """The filter's syntax tree. Raises invalidFilter for what is no filter, or too long or deep."""

@@ -20,10 +20,10 @@ def unfolded(kind: ResourceKind, body: Document) -> Document:
     found = {key: led for key in odd if (led := _led(kind, key)) is not None}
     if not found:
         return body
-    whole = _Holder({key: value for key, value in body.items() if key not in found})
+    holder = _Holder({key: value for key, value in body.items() if key not in found})
     for key, led in found.items():
-        whole.put((*led.keys, led.sub.name) if led.sub else led.keys, body[key], key)
-    return whole.whole()
+        holder.put((*led.keys, led.sub.name) if led.sub else led.keys, body[key], key)
+    return holder.whole()
 
 
 def _led(kind: ResourceKind, key: str) -> Resolved | None:

@@ -97,7 +97,7 @@ async def test_what_a_bind_is_answered(code: int, error: type[ConnectorError], w
 
 
 async def test_what_the_directory_says_of_a_password_is_passed_on() -> None:
-    async with saying(answer(1, _BIND, 49, b"password expired!")) as (address, _):
+    async with saying(answer(1, _BIND, 49, b"password\n expired!")) as (address, _):
         with pytest.raises(CredentialsRefused, match=r"of cn=reader: password expired!$"):
             await read(clear(address))
 

@@ -42,6 +42,7 @@ def test_same_value_has_the_same_pseudonym_whoever_makes_it(text: str) -> None:
 @example("0000")
 def test_word_shares_no_four_characters_with_its_pseudonym(word: str) -> None:
     assert not shares(word, OF.word(word))
+    assert not shares(f"{word} -- ", " -- ")  # no letters, nor digits
 
 
 @given(st.text(st.characters(categories=("L",), max_codepoint=0x17F), min_size=1, max_size=20))

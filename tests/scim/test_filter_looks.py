@@ -92,6 +92,7 @@ DEAR = [
     (USER, 'emails.value ne "?"'),
     (USER, 'not (phoneNumbers.value eq "?")'),
     (USER, 'ims[not (type eq "?")]'),
+    (USER, "ims[type pr]"),
     (USER, "addresses pr"),
     (USER, 'schemas ew "?"'),
     (USER, 'meta.version co "?"'),

@@ -86,6 +86,8 @@ CASES = [
     (USER, 'active eq "True"', {"p0", "p3", "p4"}),
     (USER, "active eq false", {"p1"}),
     (USER, "not (active eq true)", {"p1", "p2", "p5"}),
+    (USER, "active eq false or active eq true", {"p0", "p1", "p3", "p4"}),
+    (USER, "emails[primary eq false or primary eq true]", {"p1", "p2", "p3", "p4", "p5"}),
     (USER, 'emails.value co "EXAMPLE"', {"p1", "p2", "p3"}),
     (USER, 'emails eq "home@example.com"', {"p2"}),
     (USER, 'emails.value eq "work@EXAMPLE.com"', {"p2"}),

@@ -23,6 +23,7 @@ from tests.scim.serving import Client, Installation
         ),
         ({"Name.GIVENNAME": "A", "NAME": {}}, {"NAME": {"givenName": "A"}}),
         ({"name.givenName": "A", "name": None}, {"name": {"givenName": "A"}}),
+        ({"Name": {}, "NAME": {}, "name.givenName": "A"}, {"Name": {"givenName": "A"}, "NAME": {}}),
         (
             {f"{USER_URN}:title": "T", f"{USER_URN}:name.givenName": "A"},
             {"title": "T", "name": {"givenName": "A"}},

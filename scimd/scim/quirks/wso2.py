@@ -10,7 +10,6 @@ from typing import Any
 
 from scimd.core.people import Document
 from scimd.core.unquoted import is_literal
-from scimd.scim.filters import MAX_CHARS
 from scimd.scim.quirks import Quirk, each_operation
 
 #: An attribute and its part, one word without quotes or brackets, what follows.
@@ -19,7 +18,7 @@ _CHOSEN = re.compile(r"([\w:.$-]+\[\s*[\w$]+\s+eq\s+)([^\s\"'`\[\]()]+)(\s*\].*)
 
 def _quoted(operation: Any) -> Any:
     path = operation.get("path") if isinstance(operation, Mapping) else None
-    if not isinstance(path, str) or "[" not in path or '"' in path or len(path) > MAX_CHARS:
+    if not isinstance(path, str) or "[" not in path or '"' in path:
         return operation
     found = _CHOSEN.fullmatch(path)
     # No id that scimd gives is a number.
