@@ -16,11 +16,11 @@ from sqlalchemy.sql import ColumnElement
 from scimd.core.errors import NotFound, Refusal
 from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
-from scimd.core.sync.match import Candidates, Match
+from scimd.core.sync.match import Match
 from scimd.core.sync.values import Value, values_of
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
-from scimd.org.identities import candidates as loading
+from scimd.org.identities import candidates
 from scimd.org.identities.decided import judged
 from scimd.org.tx import Context, Door
 from scimd.org.users.incoming import AssertUser, prepare
@@ -147,29 +147,16 @@ def _hold_values(conn: Connection, *, query: Select[Any], found: dict[Value, set
     return last
 
 
-async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Candidates]:
-    """Who might be behind entries of these keys, for core/sync/match to judge; in order."""
-
-    def body(conn: Connection) -> list[Candidates]:
-        book = door.books.of(conn, ctx.org_id)
-        source = book.source(ctx.source_id)
-        entries = [loading.Entry(keys) for keys in many]
-        found = loading.near(conn, ctx.org_id, source.id, entries)
-        return loading.gather(conn, book, source, entries, found)
-
-    return await door.read(body)
-
-
 async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Match]:
     """Whose these entries are as things stand, by what admins answered too; in order."""
 
     def body(conn: Connection) -> list[Match]:
         book = door.books.of(conn, ctx.org_id)
         source = book.source(ctx.source_id)
-        entries = [loading.Entry(keys) for keys in many]
-        found = loading.near(conn, ctx.org_id, source.id, entries)
-        gathered = loading.gather(conn, book, source, entries, found)
-        rules = loading.match_rules(book, source, door.clock())
+        entries = [candidates.Entry(keys) for keys in many]
+        found = candidates.near(conn, ctx.org_id, source.id, entries)
+        gathered = candidates.gather(conn, book, source, entries, found)
+        rules = candidates.match_rules(book, source, door.clock())
         return judged(conn, ctx.org_id, source, many, gathered, rules)
 
     return await door.read(body)
@@ -200,14 +187,6 @@ def _groups(ctx: Context) -> Select[Any]:
 def _group(row: Row[Any]) -> KnownGroup:
     digest = None if row.digest is None else bytes(row.digest)
     return KnownGroup(GroupId(row.id), row.external_id, row.display_name, digest, row.version, row.entry_name)
-
-
-async def known_groups(door: Door, ctx: Context, external_ids: Sequence[str]) -> dict[str, KnownGroup]:
-    def body(conn: Connection) -> dict[str, KnownGroup]:
-        query = _groups(ctx).where(among(conn, _g.external_id, external_ids))
-        return {row.external_id: _group(row) for row in conn.execute(query)}
-
-    return await door.read(body)
 
 
 async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -> list[KnownGroup]:
