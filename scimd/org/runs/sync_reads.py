@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
-from scimd.core.errors import NotFound, Refusal
+from scimd.core.errors import Refusal
 from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
 from scimd.core.sync.match import Match
@@ -22,6 +22,7 @@ from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org.identities import candidates
 from scimd.org.identities.decided import judged
+from scimd.org.reading.scim_reads import source_of
 from scimd.org.tx import Context, Door
 from scimd.org.users.incoming import AssertUser, prepare
 
@@ -61,12 +62,6 @@ class KnownGroup:
         return self.group_id
 
 
-def _source(ctx: Context) -> SourceId:
-    if ctx.source_id is None:
-        raise NotFound("source")
-    return ctx.source_id
-
-
 # ------------------------------------------------------------------------------ users
 
 _a = assertions.c
@@ -76,7 +71,7 @@ _LIGHT: tuple[ColumnElement[Any], ...] = (
 
 
 def _users(ctx: Context, *columns: ColumnElement[Any]) -> Select[Any]:
-    return select(*columns).where(_a.org_id == ctx.org_id, _a.source_id == _source(ctx), _a.state == "live")
+    return select(*columns).where(_a.org_id == ctx.org_id, _a.source_id == source_of(ctx), _a.state == "live")
 
 
 def _user(row: Row[Any], document: bytes = b"") -> KnownUser:
@@ -180,7 +175,7 @@ _g, _m = groups.c, group_members.c
 
 def _groups(ctx: Context) -> Select[Any]:
     return select(_g.id, _g.external_id, _g.display_name, _g.digest, _g.version, _g.entry_name).where(
-        _g.org_id == ctx.org_id, _g.source_id == _source(ctx), _g.state == "live"
+        _g.org_id == ctx.org_id, _g.source_id == source_of(ctx), _g.state == "live"
     )
 
 
@@ -199,7 +194,7 @@ async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -
 
 async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list[str]:
     """See ``member_keys``."""
-    source_id = _source(ctx)
+    source_id = source_of(ctx)
     return await door.read(lambda conn: member_keys(conn, ctx.org_id, source_id, group_id))
 
 
