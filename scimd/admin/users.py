@@ -25,8 +25,7 @@ from scimd.core.roles import MEMBER, USER
 from scimd.org import labels
 from scimd.org.audit import audit_reads
 from scimd.org.audit.audit_reads import EntryFilter
-from scimd.org.reading import reads
-from scimd.org.users import local_people, my_profile, user_page, user_reads
+from scimd.org.users import admin_reads, local_people, my_profile, user_page, user_reads
 from scimd.org.users.admin_reads import PersonPage
 from scimd.org.users.local_people import Edit, NewPerson, NewServiceAccount
 from scimd.org.users.user_reads import UserFilter
@@ -382,7 +381,7 @@ async def explain(call: Call) -> Explanation:
     """
     # By an id, also one that was merged into another; show_person takes names, too.
     known = await user_reads.get_user(call.door, call.org_id, call.id)
-    page = await reads.show_person(call.door, call.org_id, known.id)
+    page = await admin_reads.show_person(call.door, call.org_id, known.id)
     return Explanation.from_page(page, await labels.names_of(call.door, call.org_id, _mentioned(page)))
 
 

@@ -19,11 +19,11 @@ from scimd.core.errors import NotAllowedNow, NotFound, Refusal
 from scimd.core.words import counted
 from scimd.org.declared import declared_faults, declared_held, declared_organizations, declared_sources
 from scimd.org.organizations import organizations
-from scimd.org.reading import reads
 from scimd.org.sources import source_upkeep, sources
 from scimd.org.sources.sources import SourceRecord
 from scimd.org.tokens import rekeying
 from scimd.org.tx import Door
+from scimd.org.users import admin_reads
 from scimd.sync import checking
 
 _PUSHED = "is pushed to; there is nothing to read"
@@ -167,7 +167,7 @@ async def _held_of_the_file(
 
 async def _check_standing(door: Door, passed: list[str], faults: list[str]) -> None:
     for organization in await organizations.list_organizations(door):
-        found = await reads.check_standing(door, organization.id)
+        found = await admin_reads.check_standing(door, organization.id)
         faults += [f"standing: {organization.slug}: {difference}" for difference in found]
         if not found:
             passed.append(f"standing: {organization.slug}: stored equals recomputed for everybody")

@@ -19,9 +19,9 @@ from scimd.cli.common import (
 from scimd.core.people import OrgId
 from scimd.core.standing import Reason
 from scimd.org import labels
-from scimd.org.reading import reads
-from scimd.org.reading.reads import PersonPage
 from scimd.org.tx import Context, Door
+from scimd.org.users import admin_reads
+from scimd.org.users.admin_reads import PersonPage
 
 _ORDER = ("status", "owner", "seat", "role", "project", "team", "licence")
 
@@ -40,7 +40,7 @@ def explain(
     """Explain somebody's access: for each part of it the facts and rules, the winners and the losers."""
 
     async def work(door: Door, ctx: Context) -> tuple[PersonPage, list[Reason]]:
-        page = await reads.show_person(door, ctx.org_id, who)
+        page = await admin_reads.show_person(door, ctx.org_id, who)
         ordered = sorted(page.standing.reasons, key=_place)
         return page, await in_words(door, ctx.org_id, ordered)
 

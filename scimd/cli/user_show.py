@@ -28,9 +28,8 @@ from scimd.org.authentication.sessions import SessionRecord
 from scimd.org.invitations import invitation_list
 from scimd.org.invitations.invitation_list import InvitationRecord
 from scimd.org.organizations import settings
-from scimd.org.reading import reads
 from scimd.org.tx import Context, Door
-from scimd.org.users import user_page
+from scimd.org.users import admin_reads, user_page
 from scimd.org.users.admin_reads import AssertionRow
 from scimd.org.users.user_reads import UserRow
 from scimd.org.windows import Window
@@ -76,7 +75,7 @@ def show(
 
 
 async def _whole(door: Door, org_id: OrgId, who: str) -> _Whole:
-    page = await reads.show_person(door, org_id, who)
+    page = await admin_reads.show_person(door, org_id, who)
     found = await user_page.get(door, org_id, page.person.id)
     who = found.user.id
     live = await sign_in_reads.list_sessions(

@@ -11,8 +11,7 @@ from scimd.org import labels
 from scimd.org.audit import audit_reads
 from scimd.org.audit.audit_reads import EntryFilter
 from scimd.org.authentication import sessions
-from scimd.org.reading import reads
-from scimd.org.users import user_reads
+from scimd.org.users import admin_reads, user_reads
 from scimd.org.users.user_reads import UserFilter
 from scimd.org.windows import Place, Window
 from scimd.web import forms, words
@@ -50,7 +49,7 @@ async def index(request: web.Request) -> web.StreamResponse:
 async def show(request: web.Request) -> web.StreamResponse:
     """Standing with its reasons; sessions and history for those who may see them."""
     door, visit = request.app[DOOR], await visit_of(request)
-    found = await reads.show_person(door, visit.org_id, request.match_info["id"])
+    found = await admin_reads.show_person(door, visit.org_id, request.match_info["id"])
     person_id = found.person.id
     sees_history = visit.may("audit.read")
     live = await sessions.list_sessions(door, visit.org_id, person_id=person_id) if sees_history else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.org.reading import reads
-from scimd.org.users import gates, local_people
+from scimd.org.users import admin_reads, gates, local_people
 from scimd.org.users.local_people import NewPerson
 from tests.admin.client import Client
 from tests.web.site import Site
@@ -40,7 +39,7 @@ async def test_whoever_was_deleted_stands_in_nobodys_way(acme: Site, api: Client
     assert (await api.get(path)).json["people"] == 0
     assert (await api.send("DELETE", path)).status == 204
     await gates.restore(acme.door, acme.ctx, ann)
-    assert await reads.check_standing(acme.door, acme.org_id) == []
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_a_team_that_rests_with_somebody_is_changed_by_its_version(acme: Site, api: Client) -> None:

@@ -18,9 +18,9 @@ from scimd.db import tables as t
 from scimd.db.tables import events
 from scimd.org.audit import audit
 from scimd.org.authentication import sessions
-from scimd.org.reading import reads
 from scimd.org.tokens import api_tokens
 from scimd.org.tx import DoorSettings
+from scimd.org.users import admin_reads
 from tests.doors.company import Answer, Company, Letter, Organization, company
 from tests.doors.view import History, Step, View, look
 
@@ -187,7 +187,7 @@ class Base(RuleBasedStateMachine):
             self.theirs_at_first
         ), "V7: what happens here changed the other organization"
         self.nothing_lets_in(before, now)
-        assert self.wait(reads.check_standing(self.company.door, self.mine.id)) == [], "V16"
+        assert self.wait(admin_reads.check_standing(self.company.door, self.mine.id)) == [], "V16"
 
     def nothing_lets_in(self, before: View, now: View) -> None:
         """V11: whoever is out has no session and no token."""

@@ -12,7 +12,7 @@ import pytest
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db import tables as t
 from scimd.db.faults import OUTCOME_UNKNOWN
-from scimd.org.reading import reads
+from scimd.org.users import admin_reads
 from tests.doors.company import Answer, Company, Organization, company
 
 ANN = {"userName": "ann@home.example", "externalId": "x-ann", "title": "Lead"}
@@ -88,7 +88,7 @@ async def test_client_that_tries_again_after_a_lost_answer_makes_nothing_twice(
     ):
         assert found[kind] == 1, kind
     assert await seats_used(open_doors, org) == used
-    assert await reads.check_standing(open_doors.door, org.id) == []
+    assert await admin_reads.check_standing(open_doors.door, org.id) == []
 
 
 async def test_one_push_sent_to_two_replicas_at_once_has_one_effect(database_url: str) -> None:
@@ -117,4 +117,4 @@ async def test_one_push_sent_to_two_replicas_at_once_has_one_effect(database_url
         found = await kinds(one, org)
         assert (found["person.created"], found["person.updated"], found["person.deleted"]) == (1, 2, 1)
         assert (found["group.created"], found["group.members_changed"], found["seat.freed"]) == (1, 1, 1)
-        assert await reads.check_standing(one.door, org.id) == []
+        assert await admin_reads.check_standing(one.door, org.id) == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scimd.db import tables as t
-from scimd.org.reading import reads
+from scimd.org.users import admin_reads
 from tests.doors.company import Company, Organization, company
 from tests.doors.rush import KINDS, Asking, Got, prepared
 
@@ -55,7 +55,7 @@ async def came_out_right(doors: Company, org: Organization, limit: int, got: lis
     else:
         assert {each.kind for each in refused} <= set(BY_HAND)
         assert len(refused) + waiting == len(got) - FREE
-    assert await reads.check_standing(doors.door, org.id) == []
+    assert await admin_reads.check_standing(doors.door, org.id) == []
 
 
 @pytest.mark.parametrize(

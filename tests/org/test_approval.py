@@ -10,7 +10,6 @@ import pytest
 from scimd.core.people import PersonId
 from scimd.db.tables import events, sources
 from scimd.org.organizations import partner_approvals, settings
-from scimd.org.reading import reads
 from scimd.org.settling import arrivals, unsettled
 from scimd.org.sources import source_states
 from scimd.org.users import admin_reads, gates, local_people
@@ -50,7 +49,7 @@ async def test_who_arrives_by_a_source_counts_as_approved_as_far_as_it_is_truste
         assert [row.approved for row in found] == [inside, outside]
         assert [row.causes == ["not_approved"] for row in found] == [not inside, not outside]
         assert len(await approvals(acme)) == inside + outside
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_what_the_identity_provider_sends_later_approves_nobody(database_url: str) -> None:
@@ -91,7 +90,7 @@ async def test_approval_survives_90_days_inactive_with_the_same_external_id(
         await acme.push(user("ann"), ctx=ctx)
         row = await acme.person(person_id)
         assert (row.approved, row.status) == (approved, "active" if approved else "pending")
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_somebody_of_that_name_with_another_external_id_is_approved_anew(database_url: str) -> None:
@@ -126,7 +125,7 @@ async def test_approval_of_who_is_not_inactive_that_long_does_not_lapse(database
         # The entry stayed linked, so this is no return and no arrival: a partner is asked again.
         await acme.change(ann.person_id, active=True)
         assert (await acme.person(ann.person_id)).causes == ["not_approved"]
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_approval_lapses_by_the_clock_though_the_job_was_away(database_url: str) -> None:
@@ -144,7 +143,7 @@ async def test_approval_lapses_by_the_clock_though_the_job_was_away(database_url
         row = await acme.person(bob.person_id)
         assert (row.approved, row.status, row.causes) == (False, "pending", ["not_approved"])
         assert [kind for kind, _ in await approvals(acme)].count("person.approval_lapsed") == 1
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_who_is_approved_as_they_return_stays_so_however_long_they_were_away(database_url: str) -> None:
@@ -180,7 +179,7 @@ async def test_who_is_approved_while_inactive_for_long_stays_so_for_90_days_from
         acme.clock.forward(days=1)
         assert await arrivals.lapse_due(acme.door, acme.org_id) == 1
         assert [(await acme.person(each)).approved for each in (ann, bob)] == [True, False]
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_of_whom_was_deleted_the_approval_is_forgotten_too(database_url: str) -> None:

@@ -18,6 +18,7 @@ from scimd.org.reading import reads
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.sources import sources
 from scimd.org.tx import DoorSettings, Tx
+from scimd.org.users import admin_reads
 from tests.org.house import GROUP_VIEW, group, house, user
 from tests.org.looks import member_ids, projects_of
 
@@ -134,7 +135,7 @@ async def test_large_group_is_settled_later_and_comes_to_the_same(database_url: 
         assert {row.turn for row in await acme.rows(t.unsettled)} == {0}
         await settle_marked(acme.door, acme.org_id, budget_s=10)
         assert await projects_of(acme, ids[0]) == {"General"}
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_new_rules_bind_the_groups_anew(database_url: str) -> None:
@@ -157,17 +158,17 @@ async def test_a_group_that_gives_what_no_rule_says_is_found(database_url: str) 
         rules = [{"number": 1, "pattern": "audit", "role": "manager", "project": "{name}", "team": "Field"}]
         hr = await acme.source("hr", kind="connector", connector="ldap", config={"rule": rules})
         group_id = await acme.group("Audit", ctx=acme.as_sync(hr))
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
         role = t.group_effects.c.kind == "role"
         await acme.execute(t.group_effects.update().where(role).values(target="auditor"))
-        (found,) = await reads.check_standing(acme.door, acme.org_id)
+        (found,) = await admin_reads.check_standing(acme.door, acme.org_id)
         assert str(found) == (
             "what group Audit gives by rules is stored as "
             "['rule 1: project', 'rule 1: role auditor', 'rule 1: team'], and follows as "
             "['rule 1: project', 'rule 1: role manager', 'rule 1: team']"
         )
         await acme.execute(t.group_effects.delete().where(t.group_effects.c.group_id == group_id))
-        assert len(await reads.check_standing(acme.door, acme.org_id)) == 1
+        assert len(await admin_reads.check_standing(acme.door, acme.org_id)) == 1
 
 
 async def test_another_sources_group_is_not_there(database_url: str) -> None:
@@ -236,7 +237,7 @@ async def test_group_that_is_renamed_gives_what_its_new_name_gives(database_url:
         assert await projects_of(acme, ann) == {"friends of coffee"}
         await acme.push_groups(group("leads-south", ann, group_id=group_id), ctx=ctx)
         assert (await acme.person(ann)).primary_role == "manager"
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_a_project_that_a_rule_made_of_a_groups_name_follows_it(database_url: str) -> None:
@@ -270,7 +271,7 @@ async def test_a_project_that_a_rule_made_of_a_groups_name_follows_it(database_u
         await acme.push_groups(group("app-one", "x-bob", external_id="g-3"), ctx=sync)
         (again,) = await acme.rows(t.projects, id=left.id)
         assert (await projects_of(acme, bob), again.orphaned) == ({"app-one"}, False)
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_group_whose_name_collided_is_a_project_once_it_is_called_otherwise(database_url: str) -> None:
@@ -279,7 +280,7 @@ async def test_group_whose_name_collided_is_a_project_once_it_is_called_otherwis
         group_id = await acme.group("General", ann)
         await acme.push_groups(group("Ops Berlin", ann, group_id=group_id))
         assert await projects_of(acme, ann) == {"Ops Berlin"}
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_a_rule_may_give_a_project_that_is_there_already(database_url: str) -> None:
@@ -353,7 +354,7 @@ async def test_rule_whose_loss_takes_too_many_out_is_held_until_the_limits_allow
         assert "12 of 12 people of the source idp" in held.held["idp"]
         await settle_marked(acme.door, acme.org_id, budget_s=5)
         assert {(await acme.person(each)).status for each in people} == {"active"}
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
         wide = {"removals_count": 50, "removals_most": 50, "removals_half_from": 50}
         (done,) = await declared_organizations.declare(acme.door, [_declared("Nobody", **wide)])

@@ -15,9 +15,9 @@ from scimd.db.engine import Tuning
 from scimd.org.groups import groups, scim_groups
 from scimd.org.groups.groups import AssertGroup
 from scimd.org.groups.scim_groups import GroupChange
-from scimd.org.reading import reads
 from scimd.org.settling.unsettled import JOINERS, LEAVERS, settle_marked
 from scimd.org.tx import DoorSettings, Tx
+from scimd.org.users import admin_reads
 from tests.org.house import group, house, user
 from tests.org.looks import member_ids, projects_of
 
@@ -165,7 +165,7 @@ async def test_nested_groups_count_transitively_and_cycles_are_cut(database_url:
         assert await projects_of(acme, ann) == {f"G{n}" for n in range(10)}
         await acme.members(made[0], add=[made[3]])
         assert await projects_of(acme, ann) == {f"G{n}" for n in range(10)}
-        page = await reads.show_person(acme.door, acme.org_id, ann)
+        page = await admin_reads.show_person(acme.door, acme.org_id, ann)
         paths = {fact.group_name: fact.path for fact in page.facts.memberships}
         assert (paths["G0"], paths["G2"]) == ((), ("G0", "G1"))
         refs = (await acme.seen(ann))["groups"]  # type: ignore[index]
@@ -218,7 +218,7 @@ async def test_a_replace_by_names_of_nobody_keeps_the_members_until_one_appears(
         ]
         eve = (await acme.create("eve")).person_id
         assert await member_ids(acme, group_id) == {bob, dan, eve, fay}
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_who_came_at_the_same_moment_is_none_of_those_who_were_kept(database_url: str) -> None:

@@ -13,9 +13,9 @@ from scimd.core.notifications import QUARANTINE_AT_MOST
 from scimd.core.people import PersonId, SourceId
 from scimd.db.tables import deliveries, events, sources, unsettled
 from scimd.org.declared import declared_sources
-from scimd.org.reading import reads
 from scimd.org.sources import source_states, source_upkeep
 from scimd.org.sources.sources import SourceRecord, find
+from scimd.org.users import admin_reads
 from tests.org.house import House, house
 
 
@@ -58,7 +58,7 @@ Undo = Callable[[House, SourceId], Awaitable[SourceRecord]]
 
 async def gives_nothing(acme: House, person: PersonId) -> None:
     assert await acme.rows(unsettled) == []
-    assert await reads.check_standing(acme.door, acme.org_id) == []
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []
     row = await acme.person(person)
     assert (row.status, row.has_seat, row.causes[0]) == ("pending", False, "shadow:trial")
 
@@ -97,7 +97,7 @@ async def test_whoever_a_pause_meets_keeps_what_they_have(acme: House, pause: Pa
     ann = (await acme.create("ann", ctx=acme.as_sync(hr))).person_id
     await pause(acme, hr)
     assert await acme.rows(unsettled) == []
-    assert await reads.check_standing(acme.door, acme.org_id) == []
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []
     assert (await acme.person(ann)).status == "active"
     assert (await undo(acme, hr)).state == "active"
 

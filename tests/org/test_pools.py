@@ -19,10 +19,9 @@ from scimd.org.invitations import invitation_changes, inviting
 from scimd.org.invitations.inviting import Wish
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import NewOrganization
-from scimd.org.reading import reads
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import Actor
-from scimd.org.users import gates, importing, local_people
+from scimd.org.users import admin_reads, gates, importing, local_people
 from scimd.org.users.local_people import NewPerson
 from scimd.org.users.user_reads import UserFilter, list_users
 from scimd.org.windows import Window
@@ -67,7 +66,7 @@ async def waits(acme: House, target: str) -> list[str]:
 async def sound(acme: House) -> None:
     while await settle_marked(acme.door, acme.org_id, budget_s=30):
         pass
-    assert await reads.check_standing(acme.door, acme.org_id) == []
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def some(acme: House, *names: str) -> list[str]:
@@ -181,7 +180,7 @@ async def test_what_is_freed_goes_to_the_longest_waiting_at_once(database_url: s
             await acme.members(group, [made[name]])
             acme.clock.forward(minutes=1)
         assert (await held(acme, apollo), await waits(acme, apollo)) == (["ann"], ["bob", "cid"])
-        page = await reads.show_person(acme.door, acme.org_id, made["bob"])
+        page = await admin_reads.show_person(acme.door, acme.org_id, made["bob"])
         (why,) = [each for each in page.standing.reasons if each.about == f"project:{apollo}"]
         assert (why.verdict, why.why) == ("waits", "the limit is reached, and others came first")
         general = [row.target for row in await acme.rows(t.grants, person_id=made["bob"], origin="default")]
@@ -239,7 +238,7 @@ async def test_who_may_not_come_in_takes_none(database_url: str) -> None:
         ann, bob = await some(acme, "ann", "bob")
         await acme.group("apollo", ann, bob)
         assert (await held(acme, apollo), await waits(acme, apollo)) == ([], [])
-        page = await reads.show_person(acme.door, acme.org_id, ann)
+        page = await admin_reads.show_person(acme.door, acme.org_id, ann)
         assert "none of a limited number while not_approved" in {each.why for each in page.standing.reasons}
         await sound(acme)
 

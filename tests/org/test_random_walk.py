@@ -34,10 +34,9 @@ from scimd.db.tables import (
 )
 from scimd.org.grants import assignments, named, project_upkeep
 from scimd.org.groups import groups as door_groups
-from scimd.org.reading import reads
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import DoorSettings
-from scimd.org.users import returning
+from scimd.org.users import admin_reads, returning
 from tests.org.house import House, group, house, user
 
 NAMES = [f"p{n}" for n in range(14)]
@@ -200,7 +199,7 @@ class Walk:
 
 
 async def holds(acme: House, *, limit: int | None) -> None:
-    assert [str(each) for each in await reads.check_standing(acme.door, acme.org_id)] == []
+    assert [str(each) for each in await admin_reads.check_standing(acme.door, acme.org_id)] == []
     (pool,) = await acme.rows(seat_pools)
     assert limit is None or pool.used <= limit
     everybody = {row.id: row for row in await acme.rows(people)}

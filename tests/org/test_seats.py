@@ -16,9 +16,8 @@ from scimd.core.seats import Policy, Waiter
 from scimd.db import tables as t
 from scimd.org.grants import promotion, seats
 from scimd.org.organizations import organizations
-from scimd.org.reading import reads
 from scimd.org.tx import DoorSettings, Tx
-from scimd.org.users import people
+from scimd.org.users import admin_reads, people
 from tests.org.house import House, house, user
 from tests.support.patience import AT_MOST_S
 
@@ -50,7 +49,7 @@ async def test_64_parallel_creates_on_10_seats_under_hold(
         assert [each for each in results if isinstance(each, BaseException)] == []
         assert await used(acme) == 10
         assert len(await waiting(acme)) == 54
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_64_parallel_creates_on_10_seats_under_reject(database_url: str) -> None:
@@ -118,7 +117,7 @@ async def test_a_limit_set_before_the_seat_is_taken_holds(postgres_url: str) -> 
         await _meanwhile(acme, lambda: acme.execute(update(t.seat_pools).values(seat_limit=0)))
         assert await used(acme) == 0
         assert await waiting(acme) == ["ann"]
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_freed_seat_goes_to_the_longest_waiting_at_once(database_url: str) -> None:

@@ -16,10 +16,10 @@ from scimd.db.tables import decisions, events, grants, groups
 from scimd.org.declared import declared_organizations
 from scimd.org.identities import detaching
 from scimd.org.organizations import organizations
-from scimd.org.reading import reads
 from scimd.org.sources import rule_changes, source_ends, source_upkeep
 from scimd.org.sources import sources as org_sources
 from scimd.org.sources.rule_previews import End, Preview
+from scimd.org.users import admin_reads
 from tests.org.house import House, house, user
 
 
@@ -34,7 +34,7 @@ async def end(acme: House, source: SourceId, people: End, *, sure: bool = True) 
 
 
 async def is_consistent(acme: House) -> None:
-    assert await reads.check_standing(acme.door, acme.org_id) == []
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 def declared(*names: str) -> list[config.Organization]:

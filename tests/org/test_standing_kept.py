@@ -18,11 +18,10 @@ from scimd.db import tables as t
 from scimd.org.grants import assignments, project_upkeep
 from scimd.org.groups import scim_groups
 from scimd.org.groups.scim_groups import GroupChange
-from scimd.org.reading import reads
 from scimd.org.settling import standing_kept
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import DoorSettings, Tx
-from scimd.org.users import gates
+from scimd.org.users import admin_reads, gates
 from tests.org.house import House, house, user
 
 NAMES = ["ann", "bob", "cid", "dee"]
@@ -92,7 +91,7 @@ async def test_settling_in_full_changes_nothing_after_the_short_way(
             await _settled_in_full(acme, person_id)
             assert await _stored(acme) == before
             acme.clock.forward(minutes=chance.choice([0, 1, 7]))
-        assert await reads.check_standing(acme.door, acme.org_id) == []
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
     assert short >= 5
 
 
@@ -141,7 +140,7 @@ async def test_settling_in_full_changes_nothing_after_a_change_of_groups_that_gi
             assert asserted.person_rest == (await acme.person(person_id)).rest
             acme.clock.forward(minutes=chance.choice([0, 1, 7]))
         assert [(await acme.person(each)).rest for each in ids] > before_all
-        (by_no_rule,) = await reads.check_standing(acme.door, acme.org_id)
+        (by_no_rule,) = await admin_reads.check_standing(acme.door, acme.org_id)
         assert by_no_rule.what == "what group giving gives by rules"
     assert short >= 5
 
@@ -325,7 +324,7 @@ async def test_members_of_groups_that_give_projects_are_as_if_settled_in_full(
             left = [await walk.left() for walk in walks]
             assert left[0] == left[1]
         await walks[0].settle("")
-        by_no_rule = await reads.check_standing(one.door, one.org_id)
+        by_no_rule = await admin_reads.check_standing(one.door, one.org_id)
         assert {each.what for each in by_no_rule} == {
             f"what group {name} gives by rules" for name in ("ruled", "role")
         }

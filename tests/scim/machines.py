@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from scimd.core.people import fold
 from scimd.db.tables import events
-from scimd.org.reading import reads
+from scimd.org.users import admin_reads
 from tests.scim.serving import Client, Installation, Reply, installed
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def standing_is_what_follows_from_the_facts(self) -> None:
         """V16."""
-        assert self.server.wait(reads.check_standing(self.server.scimd.door, self.client.org_id)) == []
+        assert self.server.wait(admin_reads.check_standing(self.server.scimd.door, self.client.org_id)) == []
 
 
 def refused(reply: Reply, status: int, scim_type: str | None = None) -> None:

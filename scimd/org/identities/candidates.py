@@ -14,7 +14,7 @@ from sqlalchemy.sql import ColumnElement
 from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
 from scimd.db.among import among, one_of, unindexed
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import assertions, domains, grants, group_members, people, sources, status_spans
 from scimd.org.organizations.domains import of_address
 from scimd.org.rulebook import RuleBook, SourceBook
@@ -85,6 +85,14 @@ def _near(key: ColumnElement[Any]) -> Prepared:
 _BY_EXTERNAL_ID = _near(assertions.c.external_id)
 _BY_USER_NAME = _near(assertions.c.user_name_key)
 _BY_PERSON = _near(assertions.c.person_id)
+
+
+#: People by their ids, locked in this order, before what is said of them is read for a change.
+LOCK = Locking(
+    select(people.c.id)
+    .where(people.c.org_id == bindparam("org_id"), one_of(people.c.id))
+    .order_by(people.c.id)
+)
 
 
 def of_people(

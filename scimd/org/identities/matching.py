@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, assert_never
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row
 
 from scimd.core.errors import NotFound, NotUnique
 from scimd.core.people import PersonId, local_user_name
@@ -19,10 +19,7 @@ from scimd.core.sync.match import (
     New,
     UserNameTaken,
 )
-from scimd.db.among import one_of
 from scimd.db.engine import LostRace
-from scimd.db.prepared import Locking
-from scimd.db.tables import people
 from scimd.org.decisions import decisions
 from scimd.org.decisions.decisions import NewDecision, Option
 from scimd.org.identities import candidates, decided
@@ -224,20 +221,13 @@ def _links(person_ids: Sequence[PersonId]) -> list[Option]:
 # ------------------------------------------------------------------------------ locking
 
 
-_LOCK = Locking(
-    select(people.c.id)
-    .where(people.c.org_id == bindparam("org_id"), one_of(people.c.id))
-    .order_by(people.c.id)
-)
-
-
 def _lock(
     tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work], stored: Sequence[Row[Any]]
 ) -> Near:
     """Lock the people, then look again: what another transaction changed meanwhile is seen."""
     ids = sorted({row.id for row in known})
     if not tx.locked.issuperset(ids):
-        tx.locked.update(_LOCK.column(tx.conn, {"org_id": tx.org_id, "keys": ids}))
+        tx.locked.update(candidates.LOCK.column(tx.conn, {"org_id": tx.org_id, "keys": ids}))
     for row in known:
         if row.id not in tx.locked:
             row.refuse(NotFound("user", row.id))

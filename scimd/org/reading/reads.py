@@ -49,44 +49,16 @@ from scimd.org.reading.scim_reads import (
     scim_users,
     source_of,
 )
-from scimd.org.runs.sync_reads import (
-    KnownGroup,
-    KnownUser,
-    group_member_keys,
-    identified,
-    known_groups,
-    known_users,
-    live_groups,
-    live_users,
-)
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.users.admin_reads import (
-    Difference,
-    PersonPage,
-    check_standing,
-    show_person,
-)
 
 __all__ = [
-    "Difference",
-    "KnownGroup",
-    "KnownUser",
     "ListQuery",
     "ListedGroups",
     "ListedUsers",
-    "PersonPage",
-    "check_standing",
-    "group_member_keys",
-    "identified",
-    "known_groups",
-    "known_users",
-    "live_groups",
-    "live_users",
     "scim_group",
     "scim_groups",
     "scim_user",
     "scim_users",
-    "show_person",
     "source_of",
 ]
 

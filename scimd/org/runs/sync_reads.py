@@ -13,15 +13,16 @@ import orjson
 from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
-from scimd.core.errors import NotFound, Refusal
+from scimd.core.errors import Refusal
 from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
-from scimd.core.sync.match import Candidates, Match
+from scimd.core.sync.match import Match
 from scimd.core.sync.values import Value, values_of
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
-from scimd.org.identities import candidates as loading
+from scimd.org.identities import candidates
 from scimd.org.identities.decided import judged
+from scimd.org.reading.scim_reads import source_of
 from scimd.org.tx import Context, Door
 from scimd.org.users.incoming import AssertUser, prepare
 
@@ -61,12 +62,6 @@ class KnownGroup:
         return self.group_id
 
 
-def _source(ctx: Context) -> SourceId:
-    if ctx.source_id is None:
-        raise NotFound("source")
-    return ctx.source_id
-
-
 # ------------------------------------------------------------------------------ users
 
 _a = assertions.c
@@ -76,7 +71,7 @@ _LIGHT: tuple[ColumnElement[Any], ...] = (
 
 
 def _users(ctx: Context, *columns: ColumnElement[Any]) -> Select[Any]:
-    return select(*columns).where(_a.org_id == ctx.org_id, _a.source_id == _source(ctx), _a.state == "live")
+    return select(*columns).where(_a.org_id == ctx.org_id, _a.source_id == source_of(ctx), _a.state == "live")
 
 
 def _user(row: Row[Any], document: bytes = b"") -> KnownUser:
@@ -147,29 +142,16 @@ def _hold_values(conn: Connection, *, query: Select[Any], found: dict[Value, set
     return last
 
 
-async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Candidates]:
-    """Who might be behind entries of these keys, for core/sync/match to judge; in order."""
-
-    def body(conn: Connection) -> list[Candidates]:
-        book = door.books.of(conn, ctx.org_id)
-        source = book.source(ctx.source_id)
-        entries = [loading.Entry(keys) for keys in many]
-        found = loading.near(conn, ctx.org_id, source.id, entries)
-        return loading.gather(conn, book, source, entries, found)
-
-    return await door.read(body)
-
-
 async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Match]:
     """Whose these entries are as things stand, by what admins answered too; in order."""
 
     def body(conn: Connection) -> list[Match]:
         book = door.books.of(conn, ctx.org_id)
         source = book.source(ctx.source_id)
-        entries = [loading.Entry(keys) for keys in many]
-        found = loading.near(conn, ctx.org_id, source.id, entries)
-        gathered = loading.gather(conn, book, source, entries, found)
-        rules = loading.match_rules(book, source, door.clock())
+        entries = [candidates.Entry(keys) for keys in many]
+        found = candidates.near(conn, ctx.org_id, source.id, entries)
+        gathered = candidates.gather(conn, book, source, entries, found)
+        rules = candidates.match_rules(book, source, door.clock())
         return judged(conn, ctx.org_id, source, many, gathered, rules)
 
     return await door.read(body)
@@ -193,21 +175,13 @@ _g, _m = groups.c, group_members.c
 
 def _groups(ctx: Context) -> Select[Any]:
     return select(_g.id, _g.external_id, _g.display_name, _g.digest, _g.version, _g.entry_name).where(
-        _g.org_id == ctx.org_id, _g.source_id == _source(ctx), _g.state == "live"
+        _g.org_id == ctx.org_id, _g.source_id == source_of(ctx), _g.state == "live"
     )
 
 
 def _group(row: Row[Any]) -> KnownGroup:
     digest = None if row.digest is None else bytes(row.digest)
     return KnownGroup(GroupId(row.id), row.external_id, row.display_name, digest, row.version, row.entry_name)
-
-
-async def known_groups(door: Door, ctx: Context, external_ids: Sequence[str]) -> dict[str, KnownGroup]:
-    def body(conn: Connection) -> dict[str, KnownGroup]:
-        query = _groups(ctx).where(among(conn, _g.external_id, external_ids))
-        return {row.external_id: _group(row) for row in conn.execute(query)}
-
-    return await door.read(body)
 
 
 async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -> list[KnownGroup]:
@@ -220,7 +194,7 @@ async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -
 
 async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list[str]:
     """See ``member_keys``."""
-    source_id = _source(ctx)
+    source_id = source_of(ctx)
     return await door.read(lambda conn: member_keys(conn, ctx.org_id, source_id, group_id))
 
 

@@ -18,7 +18,6 @@ from scimd.core.standing import (
     InvitationState,
     ManualGrant,
     Reinstatement,
-    Rules,
     Thing,
     ValueFact,
 )
@@ -67,11 +66,6 @@ class Loaded:
     pending: Mapping[PersonId, Pending]
     #: The limited things for which they wait.
     waits: Mapping[PersonId, frozenset[Thing]]
-
-
-def rules(tx: Tx) -> Rules:
-    """What the organization decided, as of this transaction."""
-    return tx.book.rules
 
 
 def load(tx: Tx, person_ids: Collection[PersonId]) -> dict[PersonId, Facts]:

@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row
 
 from scimd.core.attributes import ResourceKind
 from scimd.core.errors import AddressDiffers, NotFound, NotYours, VersionMismatch
 from scimd.core.people import Document, PersonId, address_key, sign_in_address
 from scimd.core.resource import StoredUser, unpack
 from scimd.core.travelling import travels
-from scimd.db.among import one_of
-from scimd.db.prepared import Locking, ahead
-from scimd.db.tables import people
+from scimd.db.prepared import ahead
 from scimd.org.grants import seats
 from scimd.org.identities import candidates, linkable, merged
 from scimd.org.reading import reads
@@ -176,17 +174,10 @@ _CREATE: Kind[AssertUser, Made] = Kind("create user", _create, _as_stored)
 _CHANGE: Kind[_Change, Made] = Kind("change user", _change, _as_stored)
 
 
-_LOCK = Locking(
-    select(people.c.id)
-    .where(people.c.org_id == bindparam("org_id"), one_of(people.c.id))
-    .order_by(people.c.id)
-)
-
-
 def _lock_all(tx: Tx, person_ids: Sequence[PersonId]) -> dict[PersonId, Row[Any]]:
     """What this source asserts, or asserted, of them, under their locks."""
     source_id = reads.source_of(tx.ctx)
-    _LOCK.wait(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
+    candidates.LOCK.wait(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
     asked = candidates.asked_of_people(tx.org_id, source_id, person_ids)
     ahead(tx.conn, asked, tx.books.asked_of(tx.org_id))
     return candidates.of_people(tx.conn, tx.org_id, source_id, person_ids)
