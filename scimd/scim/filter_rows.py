@@ -18,7 +18,6 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    not_,
     or_,
     select,
     true,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 
 from scimd.core.attributes import SCIMD_URN, SEVERAL, Resolved
 from scimd.db.tables import assertions, group_members, groups, people
-from scimd.org.groups.group_nesting import DEPTH
+from scimd.org.groups.group_nesting import Through
 from scimd.scim.filter_values import Condition, Values, equals
 from scimd.scim.filters import Test
 
@@ -59,6 +58,9 @@ def wanted(test: Test) -> Collection[str] | None:
 
 class Rows(ABC):
     """The values of a multi-valued attribute as rows of a subquery."""
+
+    #: Whether PostgreSQL may make a join of a condition on these rows only where it is all that is asked.
+    joins_alone = False
 
     def __init__(self, one: Values, found: Resolved) -> None:
         self.one = one
@@ -188,6 +190,8 @@ class _Schemas(Rows):
 class _GroupsOfUser(Rows):
     """The groups that hold a person, directly or through other groups: found from the groups' side."""
 
+    #: It does not know how many are in groups, and beside others goes through all of them for each person.
+    joins_alone = True
     #: Whether it was asked how somebody is in a group.
     _typed = False
 
@@ -212,16 +216,20 @@ class _GroupsOfUser(Rows):
         return true()
 
     def any(self, inner: Condition) -> Condition:
-        if not self._typed:
-            return assertions.c.person_id.in_(_people_in(self._below(self._roots().where(inner))))
-        direct = self._roots().select_from(self._in_this_way(groups, _DIRECT)).where(inner).subquery()
-        nested = self._indirect.join(groups, _is(groups, self._indirect.c.org_id, self._indirect.c.root))
-        others = (
-            select(self._indirect.c.person_id).select_from(self._in_this_way(nested, _INDIRECT)).where(inner)
-        )
-        found = assertions.c.person_id.in_(_people_in(direct).union_all(others))
-        # PostgreSQL does not know how many these are, and as a join goes through all of them for each person.
-        return found.is_(true()) if self.one.scope.dialect == "postgresql" else found
+        if self._typed:
+            direct = self._in_this_way(_DIRECT).where(inner).subquery()
+            others = self._through(self._in_this_way(_INDIRECT).where(inner), people=True)
+            return or_(assertions.c.person_id.in_(_people_in(direct)), others.has(assertions.c.person_id))
+        roots = self._roots().where(inner)
+        below = _people_among(self.one.scope.org_id, self._through(roots, people=False))
+        return assertions.c.person_id.in_(_people_in(roots.subquery()).union_all(below))
+
+    def _through(self, roots: Any, *, people: bool) -> Through:
+        """Who, or what, is in these groups through others."""
+        name = f"through_{len(self.one.through)}"
+        asked = Through(name, roots.with_only_columns(groups.c.id), people)
+        self.one.through.append(asked)
+        return asked
 
     def first(self, part: Resolved) -> ColumnElement[Any]:
         """Direct groups come first, and whoever is in any group is in one directly: groups are nested within
@@ -243,69 +251,38 @@ class _GroupsOfUser(Rows):
             .scalar_subquery()
         )
 
-    def _in_this_way(self, found: Any, way: str) -> Any:
-        return found.join(self._way, self._way.c.type == way)
+    def _in_this_way(self, way: str) -> Any:
+        return self._roots().select_from(groups.join(self._way, self._way.c.type == way))
 
-    def _roots(self, *more: ColumnElement[Any]) -> Any:
+    def _roots(self) -> Any:
         """The living groups of the source, with their organization: by it SQLite is led from a group to
         its members, where it would walk through all memberships by an index of another order.
         """
         scope = self.one.scope
-        return select(groups.c.org_id, groups.c.id.label("inner"), *more).where(
+        return select(groups.c.org_id, groups.c.id.label("inner")).where(
             groups.c.org_id == scope.org_id, groups.c.source_id == scope.source_id, groups.c.state == "live"
         )
-
-    @staticmethod
-    def _below(roots: Any, *carried: str) -> Any:
-        """These groups and the living ones in them, as deep as nesting counts; each with what it carries."""
-        down = roots.add_columns(literal(1).label("depth")).cte(recursive=True)
-        child, living = group_members.alias(), groups.alias()
-        return down.union(
-            select(
-                child.c.org_id, child.c.child_id, *(down.c[name] for name in carried), down.c.depth + 1
-            ).where(
-                child.c.org_id == down.c.org_id,
-                child.c.group_id == down.c.inner,
-                _is(living, child.c.org_id, child.c.child_id),
-                living.c.state == "live",
-                down.c.depth < DEPTH,
-            )
-        )
-
-    @property
-    def _indirect(self) -> Any:
-        """Every group of the source with everybody who is in it only through others: found once for all that
-        a filter asks of them.
-        """
-        if self.one.indirect is None:
-            down = self._below(self._roots(groups.c.id.label("root")), "root")
-            itself = group_members.alias()
-            directly = exists(
-                select(literal_column("1")).where(
-                    itself.c.org_id == down.c.org_id,
-                    itself.c.group_id == down.c.root,
-                    itself.c.member_key == _INSIDE.c.person_id,
-                )
-            ).correlate(down, _INSIDE)
-            nested = _people_in(down, down.c.org_id, down.c.root).where(down.c.depth > 1, not_(directly))
-            self.one.indirect = nested.distinct().cte()
-        return self.one.indirect
 
 
 _INSIDE = group_members.alias()
 
 
-def _people_in(found: Any, *more: ColumnElement[Any]) -> Any:
+def _people_in(found: Any) -> Any:
     """Who is in the groups that were found, directly."""
-    return select(_INSIDE.c.person_id, *more).where(
+    return select(_INSIDE.c.person_id).where(
         _INSIDE.c.org_id == found.c.org_id,
         _INSIDE.c.group_id == found.c.inner,
         _names(_INSIDE, _INSIDE.c.person_id),
     )
 
 
-def _is(group: Any, org_id: ColumnElement[Any], group_id: ColumnElement[Any]) -> Condition:
-    return and_(group.c.org_id == org_id, group.c.id == group_id)
+def _people_among(org_id: str, below: Through) -> Any:
+    """Who is in the groups that are in others, directly."""
+    return select(_INSIDE.c.person_id).where(
+        _INSIDE.c.org_id == org_id,
+        below.has(_INSIDE.c.group_id),
+        _names(_INSIDE, _INSIDE.c.person_id),
+    )
 
 
 class _MembersOfGroup(Rows):

@@ -7,6 +7,7 @@ whoever reads; subqueries carry it too.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scim2_models.path import (
@@ -24,6 +25,7 @@ from sqlalchemy import ColumnElement, and_, not_, or_, true
 
 from scimd.core.attributes import Resolved
 from scimd.db.tables import assertions
+from scimd.org.groups.group_nesting import Through
 from scimd.org.reading.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filter_rows import Rows, rows_of, wanted
@@ -37,13 +39,33 @@ _JOINED = 4
 _WALKS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What a list is asked for by a filter; see ``ListQuery``."""
+
+    where: Condition
+    any_of: Sequence[Condition]
+    through: Sequence[Through]
+
+
+def filtered(node: FilterNode, scope: Scope) -> Filtered:
+    """The filter as conditions on ``assertions`` or ``groups``. Raises invalidFilter."""
+    one, where = _visited(node, scope)
+    return Filtered(where, by_index(node, scope, where), one.one.through)
+
+
 def condition(node: FilterNode, scope: Scope) -> Condition:
-    """The filter as a condition on ``assertions`` or ``groups``. Raises invalidFilter."""
+    """The filter as one condition. Raises invalidFilter."""
+    return _visited(node, scope)[1]
+
+
+def _visited(node: FilterNode, scope: Scope) -> tuple[SqlFilter, Condition]:
     one = SqlFilter(scope)
     found = one.visit(node)
     if one.one.named_members <= _WALKS:
-        return found
-    return SqlFilter(scope, shares_members=True).visit(node)
+        return one, found
+    one = SqlFilter(scope, shares_members=True)
+    return one, one.visit(node)
 
 
 def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condition]:
@@ -73,6 +95,7 @@ class SqlFilter(FilterVisitor[Condition]):
         self.one = Values(scope, shares_members=shares_members)
         self.looks = Looks()
         self._subqueries = 0
+        self._alone = True
 
     def visit_comparison(self, node: Comparison) -> Condition:
         test = self.binder.comparison(node)
@@ -87,7 +110,8 @@ class SqlFilter(FilterVisitor[Condition]):
         self._look_for(test.found)
         if not test.found.attribute.multi:
             return self.one.holds(test)
-        return self._of_rows(rows_of(self.one, test.found).holds(test))
+        rows = rows_of(self.one, test.found)
+        return self._of_rows(rows, rows.holds(test))
 
     def visit_present(self, node: Present) -> Condition:
         return self._present(self.binder.attribute(node.attr_path))
@@ -96,7 +120,7 @@ class SqlFilter(FilterVisitor[Condition]):
         self._look_for(found)
         if found.attribute.multi:
             rows = rows_of(self.one, found)
-            return self._of_rows(rows.any(rows.present(found)))
+            return self._of_rows(rows, rows.any(rows.present(found)))
         if found.target.type == "complex":
             parts = (Resolved(found.extension, found.attribute, part) for part in found.target.sub)
             return or_(*(self.one.present(self.one.scalar(each), each.target) for each in parts))
@@ -107,9 +131,11 @@ class SqlFilter(FilterVisitor[Condition]):
             self.looks.add()
 
     def visit_not(self, node: Not) -> Condition:
+        self._alone = False
         return not_(self.visit(node.expr))
 
     def visit_logical_expr(self, node: LogicalExpr) -> Condition:
+        self._alone = False
         if node.op == LogicalOperator.and_:
             return and_(*[self.visit(term) for term in node.terms])
         return or_(*map(self._term, alternatives(node, self.binder.comparison)))
@@ -119,22 +145,21 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def alone(self, term: FilterNode | Test) -> Condition:
         """One of several of which one must hold, in a statement of its own."""
-        self._subqueries = 0
+        self._subqueries, self._alone = 0, True
         return self._term(term)
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         rows = rows_of(self.one, self.binder.selection(node))
         inner = _Inside(self, rows).visit(node.val_filter)  # first: it refuses in the filter's order
-        return self._of_rows(rows.chosen(inner, _Wanted(self, rows).visit(node.val_filter)))
+        return self._of_rows(rows, rows.chosen(inner, _Wanted(self, rows).visit(node.val_filter)))
 
-    def _of_rows(self, found: Condition) -> Condition:
+    def _of_rows(self, rows: Rows, found: Condition) -> Condition:
         """PostgreSQL makes a join of each such condition, and plans a hundred for ten seconds: of the first
         ones only, by which it may find what fits. A subquery below IS TRUE stays one.
         """
         self._subqueries += 1
-        if self._subqueries <= _JOINED or self.one.scope.dialect != "postgresql":
-            return found
-        return found.is_(true())
+        may_join = self._alone if rows.joins_alone else self._subqueries <= _JOINED
+        return found if may_join or self.one.scope.dialect != "postgresql" else found.is_(true())
 
     def sort_value(self, found: Resolved) -> ColumnElement[Any]:
         if not found.attribute.multi:

@@ -34,6 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
 from scimd.core.attributes.rows import INDEXED
 from scimd.db.tables import assertions, groups, people
+from scimd.org.groups.group_nesting import Through
 from scimd.scim.filters import Test
 
 Condition = ColumnElement[bool]
@@ -129,8 +130,8 @@ class Values:
         self.named_members = 0
         self.shares_members = shares_members
         self.members: Any = None
-        #: Of the groups and those nested in them, where a filter asks for such: all terms share them.
-        self.indirect: Any = None
+        #: What a statement is run with where a filter asks for groups that may be in others.
+        self.through: list[Through] = []
 
     def scalar(self, found: Resolved) -> ColumnElement[Any]:
         """The expression of a single-valued attribute."""

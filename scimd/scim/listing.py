@@ -20,7 +20,7 @@ from scimd.scim.cursors import Cursor, opened, seal
 from scimd.scim.errors import invalid_count, invalid_path, invalid_value, shown
 from scimd.scim.exchange import Exchange
 from scimd.scim.filter_local import bounds
-from scimd.scim.filter_sql import by_index, condition, sort
+from scimd.scim.filter_sql import filtered, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator
 
@@ -172,10 +172,11 @@ def list_query(
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    where = condition(node, scope) if node is not None else None
+    asked = filtered(node, scope) if node is not None else None
     return ListQuery(
-        where=where,
-        any_of=by_index(node, scope, where) if node is not None and where is not None else (),
+        where=asked.where if asked is not None else None,
+        any_of=asked.any_of if asked is not None else (),
+        through=asked.through if asked is not None else (),
         local=partial(bounds, node, scope, partial(_matches, ex, node)) if node is not None else None,
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, select, true, union
 from sqlalchemy.dialects import postgresql
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
-from scimd.core.people import fold
+from scimd.core.people import OrgId, SourceId, fold
 from scimd.db.tables import assertions
+from scimd.org.groups.group_nesting import found_through
 from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import by_index, condition, sort
+from scimd.scim.filter_sql import by_index, condition, filtered, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import MAX_LOOKS, Evaluator, parse
 from scimd.scim.listing import looked_up
@@ -39,12 +40,12 @@ def by_sql(conn: Connection, kind: ResourceKind, text: str) -> set[str]:
     statement = select(where.key).where(
         table.c.org_id == ORG, table.c.source_id == SOURCE, table.c.state == "live"
     )
-    node = parse(text)
-    whole = condition(node, where)
-    found = set(conn.execute(statement.where(whole)).scalars())
-    terms = by_index(node, where, whole)
-    if terms:
-        assert found == set(conn.execute(union(*(statement.where(each) for each in terms))).scalars())
+    asked = filtered(parse(text), where)
+    given = found_through(conn, OrgId(ORG), SourceId(SOURCE), asked.through)
+    found = set(conn.execute(statement.where(asked.where), given).scalars())
+    if asked.any_of:
+        terms = union(*(statement.where(each) for each in asked.any_of))
+        assert found == set(conn.execute(terms, given).scalars())
     return found
 
 

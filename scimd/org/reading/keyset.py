@@ -5,7 +5,7 @@ The order is always total: what is sorted by, then when the row was made, then i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -58,10 +58,12 @@ def page(
     after: Position | None,
     skip: int,
     count: int,
+    given: Mapping[str, Any] | None = None,
     *,
     sorted_after: bool = False,
 ) -> tuple[Sequence[Row[Any]], Position | None]:
-    """Rows, and the last one's position where more follow. ``place``: the columns that end the order.
+    """Rows, and the last one's position where more follow. ``place``: the columns that end the order;
+    ``given``: the parameters of ``found``.
 
     ``sorted_after``: so few fit that they are better sorted when found than found in their order, which
     SQLite, without statistics, would look through the whole source for.
@@ -81,7 +83,7 @@ def page(
         )
         found = found.where(sort.after(after.key, later) if sort else later)
     found = found.order_by(*order).limit(count + 1)
-    rows = conn.execute(found.offset(skip) if skip else found).all()
+    rows = conn.execute(found.offset(skip) if skip else found, given).all()
     if len(rows) <= count:
         return rows, None
     end = rows[count - 1]

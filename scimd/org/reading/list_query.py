@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from scimd.core.people import OrgId, SourceId
 from scimd.db.among import among
 from scimd.db.tables import sources
+from scimd.org.groups.group_nesting import Through, found_through
 from scimd.org.identities.linkable import Bounds
 from scimd.org.reading import keyset
 from scimd.org.reading.keyset import Position, Sort
@@ -36,6 +37,8 @@ class ListQuery:
     where: ColumnElement[bool] | None = None
     #: The same as ``where``, where indexes find it: the conditions of which one must hold.
     any_of: Sequence[ColumnElement[bool]] = ()
+    #: What these are run with.
+    through: Sequence[Through] = ()
     sort: Sort | None = None
     start_index: int = 1
     count: int = 100
@@ -90,36 +93,37 @@ def sought(
         ordered = query.sort is not None  # whose order changes without anybody's coming or going
         return Sought(total, *page_of(conn, found, query, total, place), None if ordered else moves)
     fitting = found.where(query.where)
+    given = found_through(conn, org_id, source_id, query.through)
     if query.total is None:
-        first = _one_page(conn, fitting, query, place) if len(query.any_of) == 1 else None
+        first = _one_page(conn, fitting, given, query, place) if len(query.any_of) == 1 else None
         if first is not None:
             return Sought(len(first), first)
-        total, few = _few(conn, [found.where(each) for each in query.any_of] or [fitting], place[1])
+        total, few = _few(conn, [found.where(each) for each in query.any_of] or [fitting], given, place[1])
         fitting = fitting if few is None else found.where(among(conn, place[1], few))
         query = replace(query, total=total)
     total = query.total or 0
-    return Sought(total, *page_of(conn, fitting, query, total, place))
+    return Sought(total, *page_of(conn, fitting, query, total, place, given))
 
 
 def _one_page(
-    conn: Connection, fitting: Select[Any], query: ListQuery, place: Place
+    conn: Connection, fitting: Select[Any], given: Mapping[str, Any], query: ListQuery, place: Place
 ) -> Sequence[Row[Any]] | None:
     """All that fit, in one statement, where they are a page without an order of its own; else None."""
     if query.sort is not None or query.after is not None or query.start_index > 1 or query.count > _PAGE:
         return None
     placed = fitting.add_columns(place[0].label("made_at"), place[1].label("row_id"))
-    rows = conn.execute(placed.limit(query.count + 1)).all()
+    rows = conn.execute(placed.limit(query.count + 1), given).all()
     return None if len(rows) > query.count else sorted(rows, key=_BY_PLACE)
 
 
 def _few(
-    conn: Connection, every: Sequence[Select[Any]], row_id: ColumnElement[Any]
+    conn: Connection, every: Sequence[Select[Any]], given: Mapping[str, Any], row_id: ColumnElement[Any]
 ) -> tuple[int, Sequence[str] | None]:
     """How many fit any of these, and their ids; None where they are too many to be sorted."""
     ids = [each.with_only_columns(row_id.label("id"), maintain_column_froms=True) for each in every]
     fitting = (ids[0] if len(ids) == 1 else union(*ids)).subquery()
     counted = select(fitting.c.id, func.count().over()).limit(_FEW + 1)
-    rows = conn.execute(counted).all()
+    rows = conn.execute(counted, given).all()
     total = rows[0][1] if rows else 0
     return total, None if len(rows) > _FEW else [row[0] for row in rows]
 
@@ -137,10 +141,13 @@ def page_of(
     query: ListQuery,
     total: int,
     place: Place,
+    given: Mapping[str, Any] | None = None,
 ) -> tuple[Sequence[Row[Any]], Position | None]:
     """The page's rows, and the last one's place where more follow."""
     if query.count <= 0 or not total:
         return [], None
     few = query.where is not None and total <= _FEW
     skip = query.start_index - 1 if query.after is None else 0
-    return keyset.page(conn, found, query.sort, place, query.after, skip, query.count, sorted_after=few)
+    return keyset.page(
+        conn, found, query.sort, place, query.after, skip, query.count, given, sorted_after=few
+    )
