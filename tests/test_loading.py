@@ -81,6 +81,28 @@ def test_who_is_interrupted_while_it_loads_ends_without_a_traceback(tmp_path: Pa
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
+_INTERRUPTED_LATER = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from scimd import __main__
+from scimd.cli import common
+common.load = lambda _: os.kill(os.getpid(), signal.SIGINT)
+sys.argv[1:] = ["user", "list"]
+__main__.main()
+"""
+
+
+def test_a_command_that_is_interrupted_says_so_once_it_is_loaded(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_LATER],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=AT_MOST_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"error: Interrupted.\n")
+
+
 async def test_a_page_that_is_made_when_asked_for_is_made_once() -> None:
     made: list[int] = []
 

@@ -143,7 +143,7 @@ async def live_anew(
         stdin=asyncio.subprocess.PIPE,
         env=os.environ.copy(),
         pass_fds=tuple(files),
-        start_new_session=True,  # what a terminal sends (``be``) would end it with a traceback while it loads
+        start_new_session=True,  # what a terminal sends would end it before it can be deaf to that (``be``)
     )
     assert process.stdin is not None  # noqa: S101 - for the type checker; it was asked for
     try:

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,8 +75,8 @@ def test_who_is_being_started_again_says_nothing_of_what_a_terminal_sends(
     (worker,) = until(lambda: daemon.children("scimd-worker"), "there is no worker")
     others = set(daemon.children()) - {worker}
     os.kill(worker, signal.SIGKILL)
-    until(lambda: set(daemon.children()) - others - {worker}, "the worker did not come back")
-    time.sleep(0.1)  # it loads for longer
+    (new,) = until(lambda: set(daemon.children()) - others - {worker}, "the worker did not come back")
+    until(lambda: os.getsid(new) == new, "what a terminal sends reaches it")
     os.killpg(daemon.process.pid, signal.SIGINT)
     assert daemon.process.wait(AT_MOST_S) == 0
     said = daemon.output.read_text("utf-8")
