@@ -154,6 +154,21 @@ def test_how_somebody_is_in_a_group_is_no_join_on_postgresql() -> None:
     assert asked.count("IS true") == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "no_joins"),
+    [
+        ('groups.value eq "g"', 0),
+        ('groups.value eq "g" and userName co "a"', 1),
+        ('groups.value eq "g" and groups.value eq "h"', 2),
+        ('not (groups.display co "g")', 1),
+    ],
+)
+def test_who_is_in_a_group_is_a_join_only_where_nothing_else_is_asked(text: str, no_joins: int) -> None:
+    """Beside other conditions PostgreSQL took few for one, and found all members anew for each."""
+    asked = _sql_of(USER, text, "postgresql")
+    assert asked.count("IS true") + asked.count("IS NOT true") == no_joins
+
+
 @databases
 def test_what_all_members_are_called_is_found_once_where_many_terms_ask(database: Databases) -> None:
     """On PostgreSQL 20 took 11 s, with 30 groups of 2,000."""

@@ -217,6 +217,9 @@ def _fact(group: _Group, group_id: GroupId, path: tuple[str, ...]) -> Membership
     return MembershipFact(group.source_id, group_id, group.name, path, group.effects)
 
 
+_NONE: frozenset[GroupId] = frozenset()
+
+
 def _above(
     seed: GroupId, known: Mapping[GroupId, _Group], parents: Mapping[GroupId, set[GroupId]]
 ) -> list[_Reached]:
@@ -228,8 +231,8 @@ def _above(
             {
                 parent: paths.setdefault(parent, (*paths[child], child))
                 for child in level
-                for parent in sorted(parents.get(child, ()))
-                if parent in known and parent not in paths
+                for parent in sorted(parents.get(child, _NONE).difference(paths))
+                if parent in known
             }
         )
         if not level:
