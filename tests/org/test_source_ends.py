@@ -234,6 +234,20 @@ async def test_several_who_go_on_with_one_end_do_no_harm(
     await is_consistent(acme)
 
 
+async def test_an_end_goes_on_behind_its_place_and_leaves_nobody_before_it(acme: House) -> None:
+    made = []
+    for n in range(3):
+        acme.clock.forward(seconds=1)
+        made.append((await acme.create(f"u{n}")).person_id)
+    source, walk = await org_sources.get_source(acme.door, acme.org_id, "okta"), source_ends._Walk()
+
+    async def following(most: int) -> list[str]:
+        return [each.id for each in await acme.run(lambda tx: walk.next(tx, source, most))]
+
+    assert [await following(2), await following(2)] == [made[:2], made[2:]]
+    assert await following(3) == made, "they are there still, or again"
+
+
 async def test_nothing_goes_on_that_was_not_begun(acme: House) -> None:
     await acme.create("ann")
     with pytest.raises(NotAllowedNow, match="okta is not being ended"):
