@@ -34,7 +34,7 @@ from scimd.org.leases import LEASE_S, Lease
 from scimd.org.mails import deliveries, notifications
 from scimd.org.request_log import request_log
 from scimd.org.runs import approvals, runs
-from scimd.org.sources import source_upkeep, sources
+from scimd.org.sources import source_ends, source_upkeep, sources
 from scimd.org.tokens import oauth, rekeying
 from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.outbox import relay
@@ -53,6 +53,8 @@ _PLANS_AT_ONCE = 4
 _RELAY_S = 2.0
 _SETTLE_S = 1.0
 _SETTLE_FOR_S = 5.0
+_END_S = 2.0
+_END_FOR_S = 5.0
 _PROMOTE_S = 15.0
 _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
@@ -120,6 +122,7 @@ class Jobs:
         for seconds, name, work in (
             (_RELAY_S, "relay", self._relay),
             (_SETTLE_S, "settle", self._settle),
+            (_END_S, "end_sources", self._end_sources),
             (_PROMOTE_S, "promote", self._promote),
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
@@ -311,6 +314,9 @@ class Jobs:
 
     async def _settle(self) -> None:
         await time_jobs.settle_all(self._door, self._troubles, budget_s=_SETTLE_FOR_S)
+
+    async def _end_sources(self) -> None:
+        await source_ends.go_on_all(self._door, self._troubles, budget_s=_END_FOR_S)
 
     async def _promote(self) -> None:
         await time_jobs.promote_all(self._door, self._troubles)

@@ -16,11 +16,13 @@ from scimd import jobs as jobs_module
 from scimd.config import Config
 from scimd.connector_api import Unreachable
 from scimd.core.errors import DatabaseUnavailable, StorageFull
+from scimd.core.people import SourceId
+from scimd.db import tables
 from scimd.db.tables import leases, notifications, people, published, unsettled
 from scimd.jobs import Jobs
 from scimd.org import new_tables
 from scimd.org.runs import runs
-from scimd.org.sources import source_upkeep, sources
+from scimd.org.sources import source_ends, source_upkeep, sources
 from scimd.outbox.mail import HandOver
 from scimd.sync import registry, schedule
 from tests.support.patience import AT_MOST_S, eventually
@@ -31,7 +33,7 @@ from tests.sync.world import Point, World, world
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
-    for name in ("_SOURCES_S", "_RELAY_S", "_SETTLE_S", "_PROMOTE_S", "_EXPIRE_S", "_PUBLISH_S"):
+    for name in ("_SOURCES_S", "_RELAY_S", "_SETTLE_S", "_PROMOTE_S", "_EXPIRE_S", "_PUBLISH_S", "_END_S"):
         monkeypatch.setattr(jobs_module, name, 0.2)
 
 
@@ -153,6 +155,30 @@ async def test_marked_people_are_settled(acme: World) -> None:
         await eventually(lambda: _none(acme, unsettled))
     finally:
         await jobs.stop()
+
+
+async def test_the_end_of_a_large_source_is_gone_on_with(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_ends, "IN_THE_CALL", 1)
+    monkeypatch.setattr(source_ends, "_AT_ONCE", 1)
+    acme.script.fill(3)
+    await acme.sync()
+    source = (await acme.source()).id
+    by_hand = update(tables.sources).where(tables.sources.c.id == source).values(declared_in="database")
+    await acme.door.db.write(lambda conn: conn.execute(by_hand) and None)
+    await source_ends.end(acme.door, acme.as_admin(), source, "remove", sure=True)
+    assert await source_ends.left(acme.door, acme.org_id, source) == 2
+    jobs = made(acme)
+    await jobs.start()
+    try:
+        await eventually(lambda: _is_ended(acme, source))
+    finally:
+        await jobs.stop()
+
+
+async def _is_ended(acme: World, source: SourceId) -> bool:
+    return await source_ends.left(acme.door, acme.org_id, source) is None
 
 
 async def _none(acme: World, table: Any) -> bool:

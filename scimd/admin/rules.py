@@ -20,7 +20,7 @@ from scimd.core.errors import (
 )
 from scimd.core.roles import MEMBER
 from scimd.org.sources import rule_changes
-from scimd.org.sources.rule_changes import Body, Edit
+from scimd.org.sources.rule_changes import LOOKED_AT, Body, Edit
 from scimd.org.windows import part
 
 _NEEDS = ("sources.manage",)
@@ -80,7 +80,7 @@ class RulePreview(Output):
     """Who gains and loses. All figures but `concerned` are of those who were looked at."""
 
     concerned: int = Field(description="People of the source.")
-    looked_at: int
+    looked_at: int = Field(description=f"A preview looks at {LOOKED_AT} of them at most.")
     moving: int = Field(description="Who gain or lose something.")
     gaining: int
     losing: int
@@ -149,7 +149,7 @@ async def preview(call: Call, body: RuleEdit) -> RulePreview:
     if len(given) != 1:
         raise InvalidValue("body", "give exactly one of add, change and remove")
     try:
-        found = await rule_changes.preview(call.door, call.ctx, source.id, _edit_of(body))
+        found = await rule_changes.preview(call.door, call.ctx, source.id, _edit_of(body), LOOKED_AT)
     except InvalidValue as exc:
         raise InvalidValue(_within(body, given[0], exc.attribute), exc.why) from exc
     return RulePreview.of(found)

@@ -45,6 +45,9 @@ class Source(Output):
     quarantine_cause: str | None
     released_at: datetime | None
     created_at: datetime
+    ending: Literal["remove", "keep"] | None = Field(
+        description="It is being ended, and this becomes of its people; `user_count` of them are left."
+    )
     held: str | None = Field(
         description="Why what the config file changes of it is held, with the figures, and what to do; until "
         "then what was before counts. Null: nothing is held."

@@ -85,7 +85,11 @@ def _values(row: EntryRecord, values: Mapping[str, Any] | None) -> str | None:
 @app.command("verify")
 def verify(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Work out the hash chain anew: exit code 1 where an entry was changed, is missing or was put in."""
-    found = in_organization(config, org, lambda door, ctx: audit.verify(door, ctx.org_id))
+
+    def told(looked_at: int) -> None:
+        err.print(f"{looked_at} entries so far.", markup=False)
+
+    found = in_organization(config, org, lambda door, ctx: audit.verify(door, ctx.org_id, told))
     if json:
         print_json(found)
     else:

@@ -39,6 +39,8 @@ from scimd.org.tx import Context, Door
 app = typer.Typer(name="source", help="Where people come from.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The source, or org/name.")]
 T = TypeVar("T")
+#: After so many people more, how far an end has come.
+_TOLD_EACH = 5_000
 
 
 @app.command("list")
@@ -184,12 +186,24 @@ def end(
         _changed(
             config,
             name,
-            lambda door, ctx, found: source_ends.end(door, ctx, found, people, sure=sure, file=file),
+            lambda door, ctx, found: _ended(door, ctx, found, people, sure=sure, file=file),
         )
     if json:
         print_json({"ended": not dry_run, "preview": told})
     elif not dry_run:
         out.print(f"{name} was ended.", markup=False)
+
+
+async def _ended(
+    door: Door, ctx: Context, source_id: SourceId, people: End, *, sure: bool, file: str
+) -> None:
+    """The whole end, however long; broken off, the worker goes on with it."""
+    await source_ends.end(door, ctx, source_id, people, sure=sure, file=file)
+    before = None
+    while (left := await source_ends.go_on(door, ctx, source_id)) is not None:
+        if before is None or left <= before - _TOLD_EACH:
+            err.print(f"{left} people are left.", markup=False)
+            before = left
 
 
 def _changed(config: Path | None, name: str, change: Callable[[Door, Context, SourceId], Awaitable[T]]) -> T:
@@ -210,6 +224,7 @@ def _as_json(row: SourceRecord) -> dict[str, object]:
         "paused_from": row.paused_from,
         "invite": row.invite,
         "auto_approve": row.auto_approve,
+        "ending": row.ending,
         "priority": row.priority,
         "ceiling": row.ceiling,
         "declared_in": row.declared_in,

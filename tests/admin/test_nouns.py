@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from scimd.core.people import GroupId
 from scimd.db.tables import people as persons
 from scimd.db.tables import roles
@@ -331,7 +333,9 @@ async def test_seats_are_told_with_their_figures(acme: Site, api: Client) -> Non
 # ------------------------------------------------------------------------------ audit
 
 
-async def test_audit_is_filtered_and_verified(acme: Site, api: Client) -> None:
+async def test_audit_is_filtered_and_verified(
+    acme: Site, api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     item = await acme.decision()
     await api.post(f"/decisions/{item}/answer", {"answer": "separate"}, X_Request_Id="request-0001")
     (entry,) = (await api.get("/audit?correlation=request-0001")).json["items"]
@@ -346,6 +350,17 @@ async def test_audit_is_filtered_and_verified(acme: Site, api: Client) -> None:
     found = (await api.get("/audit/verify")).json
     assert (found["ok"], found["faults"], found["unpublished"]) == (True, [], 0)
     assert found["published"] > 5
+    monkeypatch.setattr(audit, "_BATCH", 2)
+    monkeypatch.setattr(audit, "_PART", 4)
+    part = (await api.get("/audit/verify")).json
+    assert (part["published"], part["next"]) == (4, 4)
+    looked_at = 4
+    while part["next"] is not None:
+        part = (await api.get(f"/audit/verify?after={part['next']}")).json
+        assert part["ok"]
+        looked_at += part["published"]
+    assert looked_at == found["published"]
+    assert (await api.get("/audit/verify?after=-1")).status == 422
 
 
 async def test_operator_elsewhere_is_audited_as_one_and_held_to_permissions(acme: Site, api: Client) -> None:

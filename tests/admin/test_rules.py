@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from scimd.admin import rules
+from scimd.admin import source_ends as admin_ends
 from scimd.core.people import PersonId
 from scimd.org.groups import groups
 from scimd.org.groups.groups import AssertGroup
+from scimd.org.sources import source_ends
 from tests.admin.client import Client
+from tests.support.patience import AT_MOST_S
 from tests.web.site import Site
 
 
@@ -98,3 +102,24 @@ async def test_a_rule_that_makes_no_sense_is_refused_by_its_field(
     assert (looked.status, looked.json["errors"][0]["field"]) == (422, f"/add{field}"), looked.text
     neither = await api.post(f"/sources/{source}/rules/preview", {})
     assert (neither.status, neither.json["errors"][0]["field"]) == (422, "")
+
+
+async def test_of_a_large_source_the_first_are_looked_at_and_the_rest_of_its_end_is_the_workers(
+    acme: Site, api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "LOOKED_AT", 3)
+    monkeypatch.setattr(admin_ends, "LOOKED_AT", 3)
+    monkeypatch.setattr(source_ends, "IN_THE_CALL", 2)
+    monkeypatch.setattr(source_ends, "_AT_ONCE", 2)
+    source, _ = await _engineers(acme, 4)
+    told = (await api.post(f"/sources/{source}/rules/preview", {"add": RULE})).json
+    assert (told["concerned"], told["looked_at"], told["moving"]) == (4, 3, 3)
+    assert "only the first 3" in (await api.get(f"/sources/{source}/end?people=keep")).json["held"][-1]
+    at = f"/sources/{source}/end"
+    assert (await api.post(at, {"people": "keep"})).status == 409
+    begun = (await api.post(f"{at}?over_limits=true", {"people": "keep"})).json
+    assert (begun["looked_at"], begun["left"]) == (3, 2)
+    shown = (await api.get(f"/sources/{source}")).json
+    assert (shown["ending"], shown["user_count"], shown["state"]) == ("keep", 2, "paused")
+    await source_ends.go_on_all(acme.door, budget_s=AT_MOST_S)
+    assert (await api.get(f"/sources/{source}")).status == 404

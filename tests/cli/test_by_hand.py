@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from scimd import config as configuration
 from scimd.cli import common
 from scimd.cli.source_toml import source_toml
 from scimd.core.people import OrgId, RoleName, SourceId
+from scimd.org.audit import audit
+from scimd.org.audit.audit import Verification
+from scimd.org.sources import source_ends
 from scimd.org.sources.sources import SourceRecord, as_json
+from scimd.org.tx import Door
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
 
 
@@ -183,6 +188,28 @@ def test_domains_seats_sessions_attempts_and_audit(acme: Terminal) -> None:
     assert acme.json("session", "list") == []
     assert acme.json("login-attempt", "list") == []
     assert acme.json("audit", "verify")["faults"] == []
+
+
+def test_what_takes_long_says_how_far_it_has_come(acme: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme.json("token", "create", "--source", "okta")
+    left = iter((12_500, 12_000, 9_000, 6_500, 6_000, None))  # the first is of the call that begins it
+
+    async def go_on(*_: object) -> int | None:
+        return next(left)
+
+    async def verify(door: Door, org_id: OrgId, progress: Callable[[int], None]) -> Verification:
+        progress(20_000)
+        return Verification(20_001, 0, 0, ())
+
+    monkeypatch.setattr(source_ends, "go_on", go_on)
+    monkeypatch.setattr(audit, "verify", verify)
+    done = acme.run("source", "end", "okta", "--remove", "--yes")
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert lines == ["12000 people are left.", "6500 people are left."]
+    assert "okta was ended." in done.stdout
+    done = acme.run("audit", "verify")
+    assert "20000 entries so far." in done.stderr
+    assert "20001 entries" in done.stdout
 
 
 @pytest.mark.parametrize(

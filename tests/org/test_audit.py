@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, text, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId
@@ -275,6 +276,55 @@ async def test_all_is_gone_through_and_of_many_faults_the_first_are_told(
     found = await audit.verify(acme.door, acme.org.id)
     assert (found.published, len(found.faults)) == (total, 21)
     assert found.faults[-1] == f"{total - 20} more like these were found; the first 20 are listed."
+
+
+async def test_parts_tell_what_the_whole_tells(acme: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_BATCH", 10)
+    monkeypatch.setattr(audit, "_PART", 20)
+    await acme.door.run(acme.ctx, many(50))
+    total = await audit.publish(acme.door, acme.org.id)
+    await acme.door.run(acme.ctx, many(1))
+    for seq in (20, 41):  # the last of a part, the first of one
+        (row,) = await acme.rows(published, seq=seq)
+        changed = update(events).where(events.c.id == row.event_id).values(actor_name="another")
+        await acme.write(lambda conn, changed=changed: conn.execute(changed) and None)  # type: ignore[misc]
+    gone = delete(published).where(published.c.seq == 30)
+    await acme.write(lambda conn: conn.execute(gone) and None)
+    told: list[int] = []
+    whole = await audit.verify(acme.door, acme.org.id, told.append)
+    assert (whole.published, whole.next, told[:2]) == (total - 1, None, [20, 40])
+    assert [fault.split(":")[0] for fault in whole.faults] == [
+        "Entry 20",
+        "Entry 30 is missing",
+        "Entry 31",
+        "Entry 41",
+    ]
+    parts = [await audit.verify_part(acme.door, acme.org.id, 0)]
+    while parts[-1].next is not None:
+        parts.append(await audit.verify_part(acme.door, acme.org.id, parts[-1].next))
+    assert sum(part.published for part in parts) == whole.published
+    assert tuple(fault for part in parts for fault in part.faults) == whole.faults
+    assert [part.unpublished for part in parts] == [0] * (len(parts) - 1) + [1 + 1]
+    beyond = await audit.verify_part(acme.door, acme.org.id, 2**31 - 1)
+    assert (beyond.published, beyond.faults) == (0, (f"Entry {2**31 - 1} is missing.",))
+
+
+async def test_values_are_what_their_text_means_and_text_that_means_nothing_is_a_change(acme: House) -> None:
+    await published_events(acme)
+    (row,) = await acme.rows(events, target_id="p-1")
+
+    async def write(body: str) -> None:
+        value = ":body" if acme.door.db.dialect == "sqlite" else "CAST(:body AS JSONB)"
+        change = text(f"UPDATE events SET body = {value} WHERE id = :id")
+        await acme.write(lambda conn: conn.execute(change, {"id": row.id, "body": body}) and None)
+
+    stored = orjson.dumps(row.body).decode()
+    await write(f" {stored} ")
+    assert (await audit.verify(acme.door, acme.org.id)).ok
+    # PostgreSQL takes nothing that is no JSON: there the very text, within a text.
+    await write(stored[1:] if acme.door.db.dialect == "sqlite" else orjson.dumps(stored).decode())
+    (fault,) = (await audit.verify(acme.door, acme.org.id)).faults
+    assert row.id in fault
 
 
 async def test_half_of_what_erasing_takes_is_a_change(acme: House) -> None:

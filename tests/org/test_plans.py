@@ -181,6 +181,12 @@ def test_the_next_of_an_ending_source_pass_over_the_gone_in_an_index(conn: Conne
     ((first, *more),) = _plans(conn, lambda _: source_ends._asserted(cast(Tx, tx), source, 100))
     assert first == "SEARCH assertions USING INDEX ix_assertions_page (org_id=? AND source_id=?)"
     assert not [step for step in more if "ORDER BY" in step]
+    place = (datetime(2026, 1, 1, tzinfo=UTC), "p")
+    ((first, *_),) = _plans(conn, lambda _: source_ends._asserted(cast(Tx, tx), source, 100, after=place))
+    assert first == (
+        "SEARCH assertions USING INDEX ix_assertions_page "
+        "(org_id=? AND source_id=? AND (created_at,person_id)>(?,?))"
+    )
 
 
 def test_how_many_are_invited_is_counted_in_an_index(conn: Connection) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
+from scimd.core.standing import Standing, standing
 from scimd.db.tables import events, grants, groups, rules, sources, unsettled
 from scimd.org.organizations import organizations
 from scimd.org.runs import plan_ground
@@ -203,6 +204,24 @@ async def test_rules_of_the_file_are_changed_there(acme: House) -> None:
     with pytest.raises(NotAllowedNow, match=r"stand in scimd\.toml"):
         await applied(acme, add(TEAM))
     assert (await previewed(acme, add(TEAM))).gaining == 1
+
+
+async def test_what_follows_for_people_who_are_alike_is_worked_out_once(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of a preview's time was the same standing, over and over."""
+    await acme.group("eng-all", *[(await acme.create(f"p{n}")).person_id for n in range(9)])
+    worked_out = []
+
+    def count(*given: Any) -> Standing:
+        worked_out.append(given)
+        return standing(*given)
+
+    monkeypatch.setattr(rule_previews, "standing", count)
+    wanted = await previewed(acme, add(TEAM))
+    assert (wanted.looked_at, wanted.gaining, len(worked_out)) == (11, 10, 3)
+    monkeypatch.setattr(rule_previews, "_DECISIONS_KEPT", 1)
+    assert await previewed(acme, add(TEAM)) == wanted
 
 
 async def test_of_all_who_move_no_more_are_kept_than_are_named(

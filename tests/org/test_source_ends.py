@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
@@ -16,11 +17,12 @@ from scimd.db.tables import decisions, events, grants, groups
 from scimd.org.declared import declared_organizations
 from scimd.org.identities import detaching
 from scimd.org.organizations import organizations
-from scimd.org.sources import rule_changes, source_ends, source_upkeep
+from scimd.org.sources import rule_changes, source_ends, source_states, source_upkeep
 from scimd.org.sources import sources as org_sources
 from scimd.org.sources.rule_previews import End, Preview
 from scimd.org.users import admin_reads
 from tests.org.house import House, house, user
+from tests.support.patience import AT_MOST_S
 
 
 @pytest.fixture
@@ -181,3 +183,100 @@ async def test_an_end_takes_what_the_source_gives(acme: House) -> None:
     trial = await acme.source("trial", kind="connector", connector="ldap", state="shadow")
     with pytest.raises(NotAllowedNow, match="trial is shadow: it never let anybody in"):
         await end(acme, trial, "keep")
+
+
+# ------------------------------------------------------------------------------ of a large source
+
+
+@pytest.mark.parametrize("people", ["remove", "keep"])
+async def test_a_large_end_goes_on_in_the_worker_as_whoever_began_it(
+    acme: House, monkeypatch: pytest.MonkeyPatch, people: End
+) -> None:
+    monkeypatch.setattr(source_ends, "IN_THE_CALL", 2)
+    monkeypatch.setattr(source_ends, "_AT_ONCE", 2)
+    made = [await acme.create(f"u{n}") for n in range(7)]
+    for n in range(3):
+        await acme.group(f"team {n}", *(each.person_id for each in made))
+    await end(acme, acme.scim, people)
+    source = await org_sources.get_source(acme.door, acme.org_id, "okta")
+    assert (source.state, source.ending, source.user_count) == ("paused", people, 5)
+    assert source.trouble == "it is being ended: 5 of its people are left"
+    with pytest.raises(NotAllowedNow, match="okta is being ended"):
+        await source_states.resume(acme.door, acme.as_admin(), acme.scim)
+    other: End = "keep" if people == "remove" else "remove"
+    with pytest.raises(NotAllowedNow, match=f"is being ended already, to {people} people"):
+        await end(acme, acme.scim, other)
+    await end(acme, acme.scim, people, sure=False)  # what was begun needs no word
+    assert await source_ends.left(acme.door, acme.org_id, acme.scim) == 3
+    assert await source_ends.go_on_all(acme.door, budget_s=AT_MOST_S) == 1
+    assert await source_ends.left(acme.door, acme.org_id, acme.scim) is None
+    rows = [await acme.person(each.person_id) for each in made]
+    assert {row.status for row in rows} == ({"inactive"} if people == "remove" else {"pending"})
+    assert {row.state for row in await acme.rows(groups)} == {"gone"}
+    (over,) = await acme.rows(events, kind="source.ended")
+    assert (over.actor_name, over.door, over.correlation_id) == ("admin@acme.example", "job", "c2")
+    assert await source_ends.go_on_all(acme.door, budget_s=AT_MOST_S) == 0
+    await is_consistent(acme)
+
+
+async def test_several_who_go_on_with_one_end_do_no_harm(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_ends, "IN_THE_CALL", 1)
+    monkeypatch.setattr(source_ends, "_AT_ONCE", 1)
+    made = [await acme.create(f"u{n}") for n in range(6)]
+    await end(acme, acme.scim, "remove")
+    monkeypatch.setattr(source_ends, "IN_THE_CALL", 100)
+    both = (source_ends.go_on(acme.door, acme.as_admin(), acme.scim) for _ in range(2))
+    assert await asyncio.gather(*both) == [None, None]
+    assert {(await acme.person(each.person_id)).status for each in made} == {"inactive"}
+    assert len(await acme.rows(events, kind="source.ended")) == 1
+    await is_consistent(acme)
+
+
+async def test_an_end_goes_on_behind_its_place_and_leaves_nobody_before_it(acme: House) -> None:
+    made = []
+    for n in range(3):
+        acme.clock.forward(seconds=1)
+        made.append((await acme.create(f"u{n}")).person_id)
+    source, walk = await org_sources.get_source(acme.door, acme.org_id, "okta"), source_ends._Walk()
+
+    async def following(most: int) -> list[str]:
+        return [each.id for each in await acme.run(lambda tx: walk.next(tx, source, most))]
+
+    assert [await following(2), await following(2)] == [made[:2], made[2:]]
+    assert await following(3) == made, "they are there still, or again"
+
+
+async def test_nothing_goes_on_that_was_not_begun(acme: House) -> None:
+    await acme.create("ann")
+    with pytest.raises(NotAllowedNow, match="okta is not being ended"):
+        await source_ends.go_on(acme.door, acme.as_admin(), acme.scim)
+
+
+async def test_an_end_that_was_not_looked_at_whole_is_confirmed(acme: House) -> None:
+    for n in range(3):
+        await acme.create(f"u{n}")
+    told = await source_ends.preview(acme.door, acme.as_admin(), acme.scim, "keep", 3)
+    assert (told.looked_at, told.held) == (3, ())
+    part = await source_ends.preview(acme.door, acme.as_admin(), acme.scim, "keep", 2)
+    assert part.held == ("It concerns 3 people, and only the first 2 were looked at.",)
+    with pytest.raises(NotAllowedNow, match=r"only the first 2 were looked at\. It is held"):
+        await source_ends.end(acme.door, acme.as_admin(), acme.scim, "keep", at_most=2)
+    assert (await org_sources.get_source(acme.door, acme.org_id, "okta")).state == "active"
+
+
+async def test_the_file_does_not_take_back_a_source_that_is_being_ended(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (made,) = await declared_organizations.declare(acme.door, declared("hr"))
+    await declared_organizations.declare(acme.door, declared())
+    hr = await org_sources.resolve(acme.door, "made/hr")
+    ctx = replace(acme.as_admin(), org_id=made.org_id)
+    await acme.push(user("ann"), user("bob"), ctx=replace(acme.as_sync(hr.id), org_id=made.org_id))
+    monkeypatch.setattr(source_ends, "IN_THE_CALL", 1)
+    monkeypatch.setattr(source_ends, "_AT_ONCE", 1)
+    await source_ends.end(acme.door, ctx, hr.id, "remove", sure=True)
+    (done,) = await declared_organizations.declare(acme.door, declared("hr"))
+    assert done.held["hr"].startswith("a source of this name was ended")
+    assert (await org_sources.resolve(acme.door, "made/hr")).declared_in == "database"

@@ -48,6 +48,8 @@ sources = Table(
     columns.flag("paused_by_quarantine"),
     columns.text("cursor", null=True),
     columns.time("released_at", null=True),
+    # An end that was begun: what becomes of its people, of how many, by whom (org/sources/source_ends.py).
+    Column("ending", Json, nullable=True),
     columns.time("ended_at", null=True),
     columns.time("created_at"),
     UniqueConstraint("org_id", "name"),

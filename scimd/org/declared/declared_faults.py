@@ -56,7 +56,10 @@ def _ended(conn: Connection, wanted: config.Organization) -> Iterator[_Fault]:
     query = (
         select(sources.c.name)
         .join(organizations, organizations.c.id == sources.c.org_id)
-        .where(organizations.c.slug == wanted.name, sources.c.ended_at.is_not(None))
+        .where(
+            organizations.c.slug == wanted.name,
+            sources.c.ended_at.is_not(None) | sources.c.ending.is_not(None),
+        )
     )
     gone = set(conn.execute(query).scalars())
     for source in wanted.source:

@@ -156,7 +156,8 @@ def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:
 
 def _take_back(tx: Tx, names: Sequence[str]) -> bool:
     """Have connectors that are back in the file be the file's again, and read by what counts of them."""
-    left = [known for name in names if (known := _known(tx.conn, tx.org_id, name)) and known.left_the_file]
+    known_ones = (_known(tx.conn, tx.org_id, name) for name in names)
+    left = [known for known in known_ones if known and known.left_the_file and known.ending is None]
     for known in left:
         mine = (sources.c.org_id == tx.org_id) & (sources.c.id == known.id)
         tx.conn.execute(update(sources).where(mine).values(declared_in="file"))

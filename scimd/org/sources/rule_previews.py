@@ -33,6 +33,7 @@ from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Door
 
 _AT_ONCE = 500
+_DECISIONS_KEPT = 1000
 End: TypeAlias = Literal["remove", "keep"]
 #: So many people a preview names.
 NAMED = 200
@@ -146,6 +147,17 @@ class Wish:
     concerned: tuple[PersonId, ...]
     #: What becomes of the source's people where it ends (``org.sources.source_ends``).
     end: End | None = None
+    #: What would follow for those of whom the same is known: people in the same groups are alike.
+    decided: dict[Facts, Standing] = field(default_factory=dict, repr=False, compare=False)
+
+    def standing(self, facts: Facts) -> Standing:
+        """Of somebody of whom this is known now."""
+        found = self.decided.get(facts)
+        if found is None:
+            if len(self.decided) >= _DECISIONS_KEPT:
+                self.decided.clear()
+            found = self.decided[facts] = standing(_as_wished(facts, self), self.book.rules)
+        return found
 
 
 def wished(
@@ -269,7 +281,7 @@ def _compared(conn: Connection, *, wish: Wish, person_ids: Sequence[PersonId]) -
         _Compared(
             row,
             [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())],
-            standing(_as_wished(loaded.facts[person_id], wish), wish.book.rules),
+            wish.standing(loaded.facts[person_id]),
         )
         for person_id, row in loaded.rows.items()
     ]

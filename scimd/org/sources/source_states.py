@@ -116,6 +116,8 @@ def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
     """
     if state == source.state:
         return
+    if source.ending is not None:
+        raise NotAllowedNow(f"The source {source.name} is being ended. This cannot be taken back.")
     if state == "staged" and source.released_at is not None:
         raise NotAllowedNow(f"The source {source.name} was released; it cannot be staged again.")
     if source.state == "paused":

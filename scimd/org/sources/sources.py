@@ -89,6 +89,8 @@ class SourceRecord:
     cursor: str | None
     released_at: datetime | None
     created_at: datetime
+    #: What becomes of its people, where an end was begun (``org.sources.source_ends``).
+    ending: Literal["remove", "keep"] | None = None
     #: Why what the config file changes of it is held, and what to do; see ``org.declared.declared_held``.
     held: str | None = None
 
@@ -100,6 +102,8 @@ class SourceRecord:
     @property
     def trouble(self) -> str | None:
         """What an admin should know, in a sentence's part; None where all is well."""
+        if self.ending is not None:
+            return f"it is being ended: {self.user_count} of its people are left"
         return LEFT_THE_FILE if self.left_the_file else self.quarantine_cause
 
     @property
@@ -164,6 +168,7 @@ def _record(row: Row[Any]) -> SourceRecord:
         cursor=row.cursor,
         released_at=row.released_at,
         created_at=row.created_at,
+        ending=row.ending["people"] if row.ending else None,
         held=declared_held.told(row.settings, row.slug).get(row.name),
     )
 
