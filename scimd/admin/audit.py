@@ -9,7 +9,7 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Listed, ListQuery, Moment, Output, Query, Text
-from scimd.org.audit import audit, audit_reads
+from scimd.org.audit import audit_reads, verifying
 from scimd.org.audit.audit_reads import EntryFilter
 
 Door = Literal["scim", "sync", "web", "api", "cli", "job"]
@@ -78,4 +78,4 @@ async def verify(call: Call, query: VerifyQuery) -> Verification:
     Recomputes the chain and every digest, some ten thousand entries at a time: from the first on, and then
     `after` what `next` says, until it is null. The audit is as it was written if each part is `ok`.
     """
-    return Verification.of(await audit.verify_part(call.door, call.org_id, query.after))
+    return Verification.of(await verifying.verify_part(call.door, call.org_id, query.after))

@@ -18,7 +18,7 @@ from scimd.cli.common import (
     print_json,
     print_list,
 )
-from scimd.org.audit import audit, audit_reads
+from scimd.org.audit import audit_reads, verifying
 from scimd.org.audit.audit_reads import EntryFilter, EntryRecord
 from scimd.org.windows import Place, Window
 
@@ -89,7 +89,7 @@ def verify(org: OrgOption = None, config: ConfigOption = None, json: JsonOption 
     def told(looked_at: int) -> None:
         err.print(f"{looked_at} entries so far.", markup=False)
 
-    found = in_organization(config, org, lambda door, ctx: audit.verify(door, ctx.org_id, told))
+    found = in_organization(config, org, lambda door, ctx: verifying.verify(door, ctx.org_id, told))
     if json:
         print_json(found)
     else:

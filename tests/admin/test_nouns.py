@@ -9,7 +9,7 @@ import pytest
 from scimd.core.people import GroupId
 from scimd.db.tables import people as persons
 from scimd.db.tables import roles
-from scimd.org.audit import audit
+from scimd.org.audit import audit, verifying
 from scimd.org.decisions import decisions
 from scimd.org.declared import declared_held
 from scimd.org.grants import named
@@ -350,8 +350,8 @@ async def test_audit_is_filtered_and_verified(
     found = (await api.get("/audit/verify")).json
     assert (found["ok"], found["faults"], found["unpublished"]) == (True, [], 0)
     assert found["published"] > 5
-    monkeypatch.setattr(audit, "_BATCH", 2)
-    monkeypatch.setattr(audit, "_PART", 4)
+    monkeypatch.setattr(verifying, "_BATCH", 2)
+    monkeypatch.setattr(verifying, "_PART", 4)
     part = (await api.get("/audit/verify")).json
     assert (part["published"], part["next"]) == (4, 4)
     looked_at = 4

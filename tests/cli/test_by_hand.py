@@ -14,8 +14,8 @@ from scimd import config as configuration
 from scimd.cli import common
 from scimd.cli.source_toml import source_toml
 from scimd.core.people import OrgId, RoleName, SourceId
-from scimd.org.audit import audit
-from scimd.org.audit.audit import Verification
+from scimd.org.audit import verifying
+from scimd.org.audit.verifying import Verification
 from scimd.org.sources import source_ends
 from scimd.org.sources.sources import SourceRecord, as_json
 from scimd.org.tx import Door
@@ -202,7 +202,7 @@ def test_what_takes_long_says_how_far_it_has_come(acme: Terminal, monkeypatch: p
         return Verification(20_001, 0, 0, ())
 
     monkeypatch.setattr(source_ends, "go_on", go_on)
-    monkeypatch.setattr(audit, "verify", verify)
+    monkeypatch.setattr(verifying, "verify", verify)
     done = acme.run("source", "end", "okta", "--remove", "--yes")
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert lines == ["12000 people are left.", "6500 people are left."]

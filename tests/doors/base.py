@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from scimd.core.errors import Refusal
 from scimd.db import tables as t
 from scimd.db.tables import events
-from scimd.org.audit import audit
+from scimd.org.audit import verifying
 from scimd.org.authentication import sessions
 from scimd.org.tokens import api_tokens
 from scimd.org.tx import DoorSettings
@@ -209,7 +209,7 @@ class Base(RuleBasedStateMachine):
         if not hasattr(self, "history"):
             return
         self.wait(self.company.jobs(self.mine))
-        assert self.wait(audit.verify(self.company.door, self.mine.id)).faults == ()
+        assert self.wait(verifying.verify(self.company.door, self.mine.id)).faults == ()
         stored = "\n".join(self.view_of(self.mine).state)
         for letter in (*self.letters, *self.company.letters.arrived):
             assert letter.token not in stored

@@ -17,7 +17,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId
 from scimd.db.tables import events, published, walks
 from scimd.org import timekeeping
-from scimd.org.audit import audit
+from scimd.org.audit import audit, verifying
 from scimd.org.audit.audit_reads import EntryFilter, list_entries
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import NewOrganization
@@ -91,7 +91,7 @@ async def test_published_once_each_and_verified(acme: House) -> None:
     assert await audit.publish(acme.door, acme.org.id) == total
     assert await audit.publish(acme.door, acme.org.id) == 0
     await acme.door.run(acme.ctx, many(1))
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert (found.ok, found.published, found.unpublished, found.erased) == (True, total, 1, 0)
 
 
@@ -115,14 +115,14 @@ async def test_each_batch_begins_where_the_one_before_ended_and_who_came_late_is
     await acme.door.run(acme.ctx, many(3))
     acme.clock.now += timedelta(minutes=30)
     assert await audit.publish(acme.door, acme.org.id) == 3
-    assert (await audit.verify(acme.door, acme.org.id)).ok
+    assert (await verifying.verify(acme.door, acme.org.id)).ok
 
 
 async def test_two_publishers_at_once_make_one_chain(acme: House) -> None:
     await acme.door.run(acme.ctx, many(500))
     counts = await asyncio.gather(*(audit.publish(acme.door, acme.org.id) for _ in range(6)))
     assert sum(counts) == len(await acme.rows(events))
-    assert (await audit.verify(acme.door, acme.org.id)).ok
+    assert (await verifying.verify(acme.door, acme.org.id)).ok
 
 
 async def test_events_after_the_clock_was_put_back_are_chained_at_once(acme: House) -> None:
@@ -132,7 +132,7 @@ async def test_events_after_the_clock_was_put_back_are_chained_at_once(acme: Hou
     acme.clock.now -= timedelta(hours=24)
     await acme.door.run(acme.ctx, many(4))
     assert await timekeeping.publish_all(acme.door, within=audit.RECENT) == 4
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert (found.ok, found.unpublished) == (True, 0)
 
 
@@ -157,7 +157,7 @@ async def test_what_was_left_out_is_chained_by_the_sweep(
     assert sum([await audit.sweep(acme.door) for _ in range(all_events // 10 + 1)]) == 12
     assert [await audit.sweep(acme.door) for _ in range(all_events // 10 + 1)] == [0] * (all_events // 10 + 1)
     for ctx in both:
-        found = await audit.verify(acme.door, ctx.org_id)
+        found = await verifying.verify(acme.door, ctx.org_id)
         assert (found.ok, found.unpublished) == (True, 0)
 
 
@@ -202,7 +202,7 @@ async def test_who_was_swept_moves_no_look_and_the_chain_goes_on_after_them(
     await acme.door.run(acme.ctx, many(3))
     assert await audit.publish(acme.door, acme.org.id, within=audit.RECENT) == 3
     assert begun == [first_id(newest - audit.RECENT)]
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert (found.ok, found.unpublished) == (True, 0)
 
 
@@ -234,7 +234,7 @@ async def test_a_changed_event_is_found(acme: House) -> None:
             and None
         )
     )
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert len(found.faults) == 1
     assert "was changed" in found.faults[0]
 
@@ -251,7 +251,7 @@ async def test_changed_values_are_found(acme: House, salt: dict[str, Any]) -> No
             and None
         )
     )
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert [fault for fault in found.faults if "values" in fault and row.id in fault]
 
 
@@ -259,28 +259,28 @@ async def test_a_removed_event_and_a_removed_entry_are_found(acme: House) -> Non
     await published_events(acme)
     (row,) = await acme.rows(events, target_id="p-2")
     await acme.write(lambda conn: conn.execute(delete(events).where(events.c.id == row.id)) and None)
-    assert any("missing" in fault for fault in (await audit.verify(acme.door, acme.org.id)).faults)
+    assert any("missing" in fault for fault in (await verifying.verify(acme.door, acme.org.id)).faults)
     await acme.write(
         lambda conn: conn.execute(delete(published).where(published.c.event_id == row.id)) and None
     )
-    assert any("missing" in fault for fault in (await audit.verify(acme.door, acme.org.id)).faults)
+    assert any("missing" in fault for fault in (await verifying.verify(acme.door, acme.org.id)).faults)
 
 
 async def test_all_is_gone_through_and_of_many_faults_the_first_are_told(
     acme: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "_BATCH", 30)
+    monkeypatch.setattr(verifying, "_BATCH", 30)
     await acme.door.run(acme.ctx, many(100))
     total = await audit.publish(acme.door, acme.org.id)
     await acme.write(lambda conn: conn.execute(update(events).values(actor_name="another")) and None)
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert (found.published, len(found.faults)) == (total, 21)
     assert found.faults[-1] == f"{total - 20} more like these were found; the first 20 are listed."
 
 
 async def test_parts_tell_what_the_whole_tells(acme: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "_BATCH", 10)
-    monkeypatch.setattr(audit, "_PART", 20)
+    monkeypatch.setattr(verifying, "_BATCH", 10)
+    monkeypatch.setattr(verifying, "_PART", 20)
     await acme.door.run(acme.ctx, many(50))
     total = await audit.publish(acme.door, acme.org.id)
     await acme.door.run(acme.ctx, many(1))
@@ -291,7 +291,7 @@ async def test_parts_tell_what_the_whole_tells(acme: House, monkeypatch: pytest.
     gone = delete(published).where(published.c.seq == 30)
     await acme.write(lambda conn: conn.execute(gone) and None)
     told: list[int] = []
-    whole = await audit.verify(acme.door, acme.org.id, told.append)
+    whole = await verifying.verify(acme.door, acme.org.id, told.append)
     assert (whole.published, whole.next, told[:2]) == (total - 1, None, [20, 40])
     assert [fault.split(":")[0] for fault in whole.faults] == [
         "Entry 20",
@@ -299,13 +299,13 @@ async def test_parts_tell_what_the_whole_tells(acme: House, monkeypatch: pytest.
         "Entry 31",
         "Entry 41",
     ]
-    parts = [await audit.verify_part(acme.door, acme.org.id, 0)]
+    parts = [await verifying.verify_part(acme.door, acme.org.id, 0)]
     while parts[-1].next is not None:
-        parts.append(await audit.verify_part(acme.door, acme.org.id, parts[-1].next))
+        parts.append(await verifying.verify_part(acme.door, acme.org.id, parts[-1].next))
     assert sum(part.published for part in parts) == whole.published
     assert tuple(fault for part in parts for fault in part.faults) == whole.faults
     assert [part.unpublished for part in parts] == [0] * (len(parts) - 1) + [1 + 1]
-    beyond = await audit.verify_part(acme.door, acme.org.id, 2**31 - 1)
+    beyond = await verifying.verify_part(acme.door, acme.org.id, 2**31 - 1)
     assert (beyond.published, beyond.faults) == (0, (f"Entry {2**31 - 1} is missing.",))
 
 
@@ -320,10 +320,10 @@ async def test_values_are_what_their_text_means_and_text_that_means_nothing_is_a
 
     stored = orjson.dumps(row.body).decode()
     await write(f" {stored} ")
-    assert (await audit.verify(acme.door, acme.org.id)).ok
+    assert (await verifying.verify(acme.door, acme.org.id)).ok
     # PostgreSQL takes nothing that is no JSON: there the very text, within a text.
     await write(stored[1:] if acme.door.db.dialect == "sqlite" else orjson.dumps(stored).decode())
-    (fault,) = (await audit.verify(acme.door, acme.org.id)).faults
+    (fault,) = (await verifying.verify(acme.door, acme.org.id)).faults
     assert row.id in fault
 
 
@@ -333,7 +333,7 @@ async def test_half_of_what_erasing_takes_is_a_change(acme: House) -> None:
         (row,) = await acme.rows(events, target_id=f"p-{n}")
         half = update(events).where(events.c.id == row.id).values({gone: None})
         await acme.write(lambda conn, half=half: conn.execute(half) and None)  # type: ignore[misc]
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert (len(found.faults), found.erased) == (2, 0)
 
 
@@ -345,7 +345,7 @@ async def test_erased_values_are_erased_and_not_changed(acme: House) -> None:
             conn.execute(update(events).where(events.c.id == row.id).values(salt=None, body=None)) and None
         )
     )
-    found = await audit.verify(acme.door, acme.org.id)
+    found = await verifying.verify(acme.door, acme.org.id)
     assert (found.ok, found.erased) == (True, 1)
 
 
@@ -354,5 +354,5 @@ async def test_each_organization_has_a_chain_of_its_own(acme: House) -> None:
     await acme.door.run(acme.ctx, many(3))
     assert await timekeeping.publish_all(acme.door) == 5
     assert await timekeeping.publish_all(acme.door) == 0
-    assert (await audit.verify(acme.door, other.id)).published == 1
-    assert (await audit.verify(acme.door, acme.org.id)).published == 4
+    assert (await verifying.verify(acme.door, other.id)).published == 1
+    assert (await verifying.verify(acme.door, acme.org.id)).published == 4

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from scimd.db.statistics import look_at_new_tables
 from scimd.db.tables import event
-from scimd.org.audit import audit
+from scimd.org.audit import audit, verifying
 from scimd.org.groups.group_nesting import people_below
 from scimd.org.mails import notifications
 from scimd.org.request_log import request_log
@@ -115,7 +115,7 @@ async def test_all_portions_are_looked_at(database_url: str, monkeypatch: pytest
         second = await audit.publish(acme.door, acme.org_id)
         assert first + second == len(await acme.rows(event.events))
         assert await audit.publish(acme.door, acme.org_id) == 0
-        assert (await audit.verify(acme.door, acme.org_id)).ok
+        assert (await verifying.verify(acme.door, acme.org_id)).ok
 
 
 async def test_events_that_admins_are_told_of_are_found_among_themselves(database_url: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from scimd.core.people import OrgId
 from scimd.db.tables import metadata, organizations
-from scimd.org.audit import audit
+from scimd.org.audit import verifying
 from scimd.org.decisions import moot
 from scimd.org.users import erasing
 from tests.support.installation import PASSWORD, Installation, user_document
@@ -125,7 +125,7 @@ async def test_a_purge_leaves_no_name_of_theirs_in_any_table(
     await acme.minutes_pass(31 * 24 * 60)
     assert {place: words for place, words in (await found(acme)).items() if place not in KEPT} == {}
 
-    verified = await audit.verify(acme.door, org_id)
+    verified = await verifying.verify(acme.door, org_id)
     assert verified.ok
     assert verified.erased > 0
     kept = [row["kind"] for row in await acme.cli("audit", "list", "--target", known)]
