@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
 
+from scimd.core.roles import BUILT_IN, MANAGER
 from scimd.db.statistics import look_at_new_tables
-from scimd.db.tables import event
+from scimd.db.tables import assertions, event, grants, group_members
 from scimd.org.audit import audit, verifying
 from scimd.org.groups.group_nesting import people_below
 from scimd.org.mails import notifications
 from scimd.org.request_log import request_log
 from scimd.org.settling.unsettled import NEXT
+from scimd.org.tx import Tx
+from scimd.org.users import by_hand
 from tests.org.house import house, user
 from tests.support.patience import eventually
 
@@ -24,6 +28,10 @@ _READ = text(
     "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_xact_user_tables "
     "WHERE relname = ANY(:tables)"
 )
+
+
+#: What its helpers read is not counted.
+_ALONE = text("SET LOCAL max_parallel_workers_per_gather TO 0")
 
 
 def _read(conn: Connection, *tables: str) -> int:
@@ -37,12 +45,13 @@ def _do(url: str, *statements: str) -> None:
             connection.execute(each)  # type: ignore[call-overload]
 
 
-def _copies(table: str, count: int, **values: str) -> str:
+def _copies(table: Table, count: int, **values: str) -> str:
     """So many rows like the first one of a table; ``values`` are SQL, with ``n``."""
-    made = ", ".join(f"'{name}', {value}" for name, value in values.items())
+    columns = [column.name for column in table.c if column.computed is None]
+    made = ", ".join(values.get(name, f"one.{name}") for name in columns)
     return (
-        f"INSERT INTO {table} SELECT (jsonb_populate_record(one, jsonb_build_object({made}))).* "
-        f"FROM (SELECT t FROM {table} AS t LIMIT 1) AS first (one), generate_series(1, {count}) AS n"
+        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {made} "
+        f"FROM (SELECT * FROM {table.name} LIMIT 1) AS one, generate_series(1, {count}) AS n"
     )
 
 
@@ -52,9 +61,7 @@ async def test_who_is_in_a_small_group_is_found_without_the_members_of_others(po
         ann, ben = await acme.push(user("ann"), user("ben"))
         small = await acme.group("Small", ann.person_id or "", ben.person_id or "")
         person = "'p' || lpad(n::text, 35, '0')"
-        others = _copies(
-            "group_members", _MANY, group_id="'g' || n % 200", person_id=person, member_key=person
-        )
+        others = _copies(group_members, _MANY, group_id="'g' || n % 200", person_id=person, member_key=person)
         _do(postgres_url, others, "ANALYZE")
 
         def asked(conn: Connection) -> tuple[int, int]:
@@ -62,6 +69,34 @@ async def test_who_is_in_a_small_group_is_found_without_the_members_of_others(po
             return len(conn.execute(query).all()), _read(conn, "group_members")
 
         assert await acme.door.db.write(asked) == (2, 2)
+
+
+async def test_what_a_source_can_give_is_asked_of_those_who_hold_more_than_the_caller(
+    postgres_url: str,
+) -> None:
+    """Each merge, link and token asks; the roles of all people were read, under the writer."""
+    async with house(postgres_url) as acme:
+        await acme.push(user("ann"))
+        number = "lpad(n::text, 36, '0')"
+        given = {
+            "kind": "CASE n % 10 WHEN 0 THEN 'role' ELSE 'project' END",
+            "target": "CASE n % 10 WHEN 0 THEN 'manager' ELSE 'p' || n % 50 END",
+        }
+        keys = dict.fromkeys(("person_id", "external_id", "user_name_key"), number)
+        _do(
+            postgres_url,
+            _copies(grants, _MANY, id=number, person_id=number, **given),
+            _copies(assertions, _MANY, **keys),
+            "ANALYZE",
+        )
+        ctx = replace(acme.as_admin(), door="api", permissions=BUILT_IN[MANAGER].permissions)
+
+        def asked(tx: Tx) -> int:
+            tx.conn.execute(_ALONE)
+            by_hand.must_hold_what_it_gives(tx, acme.scim)
+            return _read(tx.conn, "grants", "assertions")
+
+        assert await acme.run(asked, ctx) <= 10
 
 
 async def test_the_oldest_requests_go_without_a_walk_through_the_log(postgres_url: str) -> None:
@@ -91,7 +126,7 @@ async def test_of_what_is_in_the_chain_a_portion_is_looked_at_in_one_statement(p
         _do(
             postgres_url,
             "DELETE FROM events WHERE id <> (SELECT min(id) FROM events)",
-            _copies("events", _MANY, id="substr((one).id, 1, 24) || lpad(n::text, 12, '0')"),
+            _copies(event.events, _MANY, id="substr(one.id, 1, 24) || lpad(n::text, 12, '0')"),
             "INSERT INTO published (org_id, seq, event_id, chain) "
             "SELECT org_id, row_number() OVER (ORDER BY id), id, digest FROM events",
             "ANALYZE",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, literal_column, select
 
 from scimd.core.errors import (
     Forbidden,
@@ -23,6 +23,7 @@ from scimd.core.people import PersonId, RoleName, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN, OrgRole
 from scimd.core.standing import Cause, CauseKind, Rules, kinds_of
 from scimd.db.locks import lock_rows
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, deliveries, grants, organizations, people, sources
 from scimd.org import lately, permissions
 from scimd.org.tx import Context, Tx
@@ -91,6 +92,25 @@ def must_hold(ctx: Context, role: OrgRole, who: str = "") -> None:
         raise Forbidden(lacking[0], role.label, who)
 
 
+#: Somebody of the source who holds the role, live or dormant.
+_HELD_IN = Prepared(
+    select(grants.c.id)
+    .join(
+        assertions,
+        (assertions.c.org_id == grants.c.org_id) & (assertions.c.person_id == grants.c.person_id),
+    )
+    .where(
+        grants.c.org_id == bindparam("org_id"),
+        grants.c.kind == "role",
+        grants.c.target == bindparam("role"),
+        grants.c.until.is_(None),
+        assertions.c.source_id == bindparam("source_id"),
+        assertions.c.state == "live",
+    )
+    .limit(literal_column("1"))
+)
+
+
 def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
     """Raise Forbidden where the source can give, or its people hold, a permission that the caller lacks.
 
@@ -107,23 +127,11 @@ def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
         must_hold_role(tx.ctx, rules, source.ceiling)
     if any(giving == source_id for giving, _ in rules.admin_rules):
         must_hold_role(tx.ctx, rules, ACCOUNT_ADMIN)
-    held = (
-        select(grants.c.target)
-        .join(
-            assertions,
-            (assertions.c.org_id == grants.c.org_id) & (assertions.c.person_id == grants.c.person_id),
-        )
-        .where(
-            grants.c.org_id == tx.org_id,
-            grants.c.kind == "role",
-            grants.c.until.is_(None),
-            assertions.c.source_id == source_id,
-            assertions.c.state == "live",
-        )
-        .distinct()
-    )
-    for name in tx.conn.execute(held).scalars():
-        must_hold_role(tx.ctx, rules, name)
+    # Of everybody's roles, those that matter: nearly all people hold one that gives nothing.
+    for name, role in rules.roles.items():
+        asked = {"org_id": tx.org_id, "source_id": source_id, "role": name}
+        if role.permissions - tx.ctx.permissions and _HELD_IN.first(tx.conn, asked):
+            must_hold_role(tx.ctx, rules, name)
 
 
 def must_lie_ahead(tx: Tx, expires_at: datetime | None) -> None:
