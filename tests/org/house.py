@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
+import pytest
 from sqlalchemy import Connection, Row, Table, select
 
+from scimd.core import standing as core_standing
 from scimd.core.attributes import GROUP, USER
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
 from scimd.core.resource import Projection, StoredUser, View
@@ -221,3 +223,15 @@ async def house(
         yield made
     finally:
         await database.aclose()
+
+
+def standings_worked_out(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The facts of each standing that is worked out from here on, by whoever asks for it."""
+    seen, hear = list[Any](), core_standing._hear
+
+    def heard(facts: Any, *given: Any) -> Any:
+        seen.append(facts)
+        return hear(facts, *given)
+
+    monkeypatch.setattr(core_standing, "_hear", heard)
+    return seen

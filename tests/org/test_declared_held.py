@@ -19,7 +19,7 @@ from scimd.org.sources import source_ends, sources
 from scimd.org.users import local_people
 from scimd.org.users.local_people import NewServiceAccount
 from scimd.sync.schedule import following
-from tests.org.house import House, house, user
+from tests.org.house import House, house, standings_worked_out, user
 
 
 def _held(pattern: str, *others: dict[str, Any], **more: Any) -> list[config.Organization]:
@@ -71,6 +71,19 @@ async def test_only_what_the_limits_hold_of_the_file_is_held_until_it_is_accepte
         assert await _statuses(acme, people) == {"pending"}
         (again,) = await declared_organizations.declare(acme.door, file)
         assert again.outcome == "unchanged"
+
+
+async def test_an_edit_is_weighed_once_for_people_who_are_alike(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a transaction, which holds others up for as long as it takes."""
+    async with house(database_url, default_project=None) as acme:
+        await _with_people(acme)
+        worked_out = standings_worked_out(monkeypatch)
+        seen = await declared_organizations.look(acme.door, acme.as_admin(), _held("Nobody")[0])
+        assert (seen.changes, len(seen.over)) == (["idp"], 1)
+        # SQLite runs a body again that fails after it wrote, as one that is rolled back does.
+        assert len(worked_out) <= 2
 
 
 async def test_what_is_held_is_forgotten_when_the_file_says_what_counts_or_nothing(database_url: str) -> None:

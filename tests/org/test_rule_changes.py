@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import Connection, update
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
-from scimd.core.standing import Standing, standing
 from scimd.db.tables import events, grants, groups, rules, sources, unsettled
+from scimd.org import rulebook
 from scimd.org.organizations import organizations
 from scimd.org.runs import plan_ground
 from scimd.org.settling.unsettled import settle_marked
@@ -22,7 +22,7 @@ from scimd.org.sources import rule_changes, rule_previews
 from scimd.org.sources.rule_changes import Edit, add, change, remove
 from scimd.org.sources.rule_previews import Preview
 from scimd.org.users import admin_reads
-from tests.org.house import House, house
+from tests.org.house import House, house, standings_worked_out
 from tests.support.patience import AT_MOST_S
 
 
@@ -211,16 +211,10 @@ async def test_what_follows_for_people_who_are_alike_is_worked_out_once(
 ) -> None:
     """Most of a preview's time was the same standing, over and over."""
     await acme.group("eng-all", *[(await acme.create(f"p{n}")).person_id for n in range(9)])
-    worked_out = []
-
-    def count(*given: Any) -> Standing:
-        worked_out.append(given)
-        return standing(*given)
-
-    monkeypatch.setattr(rule_previews, "standing", count)
+    worked_out = standings_worked_out(monkeypatch)
     wanted = await previewed(acme, add(TEAM))
     assert (wanted.looked_at, wanted.gaining, len(worked_out)) == (11, 10, 3)
-    monkeypatch.setattr(rule_previews, "_DECISIONS_KEPT", 1)
+    monkeypatch.setattr(rulebook, "_DECISIONS_KEPT", 1)
     assert await previewed(acme, add(TEAM)) == wanted
 
 

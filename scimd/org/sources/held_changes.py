@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select
 
 from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN, USER
-from scimd.core.standing import Grant, Rules, Standing, Status, standing
+from scimd.core.standing import Grant, Rules, Standing, Status
 from scimd.core.sync.limits import Figures, GroupLoss, Limits, Trip, TripKind, check
 from scimd.db.tables import unsettled
 from scimd.org.labels import names_in
@@ -45,7 +45,7 @@ def over(tx: Tx) -> tuple[str, ...]:
         loaded = gather(tx.conn, tx.book, rows)
         for person_id, row in loaded.rows.items():
             before = [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())]
-            tally.add(row, before, standing(loaded.facts[person_id], tx.book.rules), tx.book.rules)
+            tally.add(row, before, tx.book.standing(loaded.facts[person_id]), tx.book.rules)
     return tally.over(tx.conn, tx.book, lambda ids: names_in(tx.conn, tx.org_id, list(ids)))
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, select
 from scimd.core.facts import Facts
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, fold
 from scimd.core.roles import Effect
-from scimd.core.standing import Grant, Standing, standing
+from scimd.core.standing import Grant, Standing
 from scimd.core.sync.seat_figures import SeatMove, Seats, moves, seat_move
 from scimd.db.tables import assertions, licences, projects, teams
 from scimd.org.grants import bindings
@@ -33,7 +33,6 @@ from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Door
 
 _AT_ONCE = 500
-_DECISIONS_KEPT = 1000
 End: TypeAlias = Literal["remove", "keep"]
 #: So many people a preview names.
 NAMED = 200
@@ -147,17 +146,6 @@ class Wish:
     concerned: tuple[PersonId, ...]
     #: What becomes of the source's people where it ends (``org.sources.source_ends``).
     end: End | None = None
-    #: What would follow for those of whom the same is known: people in the same groups are alike.
-    decided: dict[Facts, Standing] = field(default_factory=dict, repr=False, compare=False)
-
-    def standing(self, facts: Facts) -> Standing:
-        """Of somebody of whom this is known now."""
-        found = self.decided.get(facts)
-        if found is None:
-            if len(self.decided) >= _DECISIONS_KEPT:
-                self.decided.clear()
-            found = self.decided[facts] = standing(_as_wished(facts, self), self.book.rules)
-        return found
 
 
 def wished(
@@ -281,7 +269,7 @@ def _compared(conn: Connection, *, wish: Wish, person_ids: Sequence[PersonId]) -
         _Compared(
             row,
             [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())],
-            wish.standing(loaded.facts[person_id]),
+            wish.book.standing(_as_wished(loaded.facts[person_id], wish)),
         )
         for person_id, row in loaded.rows.items()
     ]
