@@ -1,4 +1,4 @@
-"""Rehearse a call of the door: all of it happens, in a transaction that is rolled back.
+"""Rehearse a call of the door: all of it happens, and is rolled back before its transaction ends.
 
 What it would do is told by the entries that the audit would have, so that a preview cannot come out
 otherwise than the call itself. It holds the writer for as long as the call would: for a few people.
@@ -14,10 +14,6 @@ from scimd.core.events import Event
 from scimd.org.tx import Context, Door, Tx
 
 T = TypeVar("T")
-
-
-class _RolledBack(Exception):
-    """The way out of a transaction that must not stay."""
 
 
 class _Rehearsal(Door):
@@ -44,19 +40,25 @@ class _Rehearsal(Door):
         timeout_s: float | None = None,
         short: bool = False,
     ) -> T:
-        given: list[T] = []
+        def staged(tx: Tx) -> T:
+            tx.conn.exec_driver_sql("SAVEPOINT rehearsal")
+            return body(tx)
 
-        def settled(tx: Tx, value: T) -> T:
-            given.append(value if then is None else then(tx, value))
+        def rolled_back(tx: Tx, value: T) -> T:
+            told = value if then is None else then(tx, value)
             self.events = list(tx.events)
-            raise _RolledBack
+            tx.events.clear()
+            # Not by an error: SQLite runs again what fails after it wrote, and others with it.
+            tx.conn.exec_driver_sql("ROLLBACK TO SAVEPOINT rehearsal")
+            return told
 
-        try:
-            # An Idempotency-Key is for what is done.
-            await super().run(replace(ctx, once=None), body, then=settled, timeout_s=timeout_s, short=short)
-        except _RolledBack:
-            return given[-1]  # a body may be run again
-        raise AssertionError("a rehearsal is always rolled back")
+        # An Idempotency-Key is for what is done.
+        return await super().run(
+            replace(ctx, once=None), staged, then=rolled_back, timeout_s=timeout_s, short=short
+        )
+
+    async def _follow_up(self, tx: Tx) -> None:
+        """Nothing came of it."""
 
 
 async def rehearse(door: Door, work: Callable[[Door], Awaitable[T]]) -> tuple[T, tuple[Event, ...]]:
