@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from scimd.admin import app as admin_app
-from tests.support.patience import AT_MOST_S
+from tests.support.interpreter import run_python
 
 _SELDOM = {"alembic", "cel_expr_python", "dns", "psycopg", "rich", "segno", "typer", "webauthn"}
 _LOADED = """
@@ -37,15 +35,9 @@ print(json.dumps({"ahead": sorted(ahead), "later": sorted(set(sys.modules) - ahe
 
 def _loaded(folder: Path) -> dict[str, list[str]]:
     env = {key: value for key, value in os.environ.items() if not key.startswith(("SCIMD_", "COV_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", _LOADED],
-        cwd=folder,
-        env=env | {"SCIMD_DATABASE__URL": f"sqlite:///{folder}/scimd.db"},
-        capture_output=True,
-        text=True,
-        timeout=AT_MOST_S,
-        check=True,
-    )
+    env |= {"SCIMD_DATABASE__URL": f"sqlite:///{folder}/scimd.db"}
+    done = run_python(_LOADED, cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found
 
@@ -75,10 +67,8 @@ main()
 @pytest.mark.parametrize("words", [["serve"], ["user", "list"], ["--version"]])
 def test_who_is_interrupted_while_it_loads_ends_without_a_traceback(tmp_path: Path, words: list[str]) -> None:
     code = _INTERRUPTED.replace("WORDS", repr(words))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=AT_MOST_S, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+    done = run_python(code, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 _INTERRUPTED_LATER = """
@@ -93,14 +83,8 @@ __main__.main()
 
 
 def test_a_command_that_is_interrupted_says_so_once_it_is_loaded(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED_LATER],
-        cwd=tmp_path,
-        capture_output=True,
-        timeout=AT_MOST_S,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"error: Interrupted.\n")
+    done = run_python(_INTERRUPTED_LATER, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: Interrupted.\n")
 
 
 async def test_a_page_that_is_made_when_asked_for_is_made_once() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dis
-import subprocess
 import sys
 from pathlib import Path
 from types import CodeType
 
 import pytest
+
+from tests.support.interpreter import run_python
 
 FOLDER = Path(__file__).parents[2] / "scimd" / "cli" / "doctor"
 MODULES = sorted(FOLDER.rglob("*.py"))
@@ -65,5 +66,5 @@ new = {{name for name in set(sys.modules) - before if name.split(".")[0] in serv
 strangers = [name for name in new - {{"scimd", "scimd.cli"}} if not name.startswith({OWN!r})]
 print(len(SEQUENCES), strangers)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "6 []"
+    done = run_python(program)
+    assert done.stdout.strip() == "6 []", done.stderr

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ import pytest
 
 from scimd.connector_api import Deadline, Secret
 from scimd.connector_testing import ConnectorConformance, RecordingLog, Whole, read_whole
+from tests.support.interpreter import run_python
 from tests.support.patience import AT_MOST_S
 
 STRANGER = Path(__file__).parent / "stranger"
@@ -154,14 +154,8 @@ asyncio.run(main())
 def test_a_fresh_interpreter_finds_it_and_it_needs_nothing_of_scimd_but_the_contract(
     site: Path, badges: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _FIND_AND_READ, str(badges)],
-        env=os.environ | {"PYTHONPATH": str(site), "BADGE_PIN": "pin-4711"},
-        cwd=site,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = os.environ | {"PYTHONPATH": str(site), "BADGE_PIN": "pin-4711"}
+    done = run_python(_FIND_AND_READ, str(badges), env=env, cwd=site)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told == {"dist": "acme-badges", "people": _PEOPLE, "modules": ["scimd", "scimd.connector_api"]}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import signal
-import subprocess
-import sys
 from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +18,8 @@ from scimd.core.errors import StorageFull
 from scimd.http.rates import SharedBuckets
 from scimd.org.tokens.secrets import Keyring
 from scimd.processes import children, connections, family
-from tests.support.patience import AT_MOST_S, eventually
+from tests.support.interpreter import run_python
+from tests.support.patience import eventually
 
 #: In a process of its own: what is forked here would have the tests' memory, and their threads.
 _PARENT = """
@@ -41,9 +40,7 @@ asyncio.run(main())
 
 
 def test_child_that_died_before_it_was_wanted_is_seen_and_the_others_work() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _PARENT], capture_output=True, text=True, timeout=AT_MOST_S, check=False
-    )
+    done = run_python(_PARENT)
     assert done.stdout.splitlines() == ["at work", f"{-signal.SIGKILL} 0"], done.stderr
 
 
@@ -70,13 +67,7 @@ asyncio.run(main())
 
 
 def test_child_that_ends_as_it_is_told_to_end_is_no_fault() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _ENDED_BY_ITSELF],
-        capture_output=True,
-        text=True,
-        timeout=AT_MOST_S,
-        check=False,
-    )
+    done = run_python(_ENDED_BY_ITSELF)
     assert done.stdout == "ended\n", done.stderr
 
 
@@ -85,9 +76,7 @@ def test_child_that_nobody_wants_ends_with_its_parent() -> None:
         "import os\nfrom scimd.processes import children\n"
         "print(children.Family().fork('x', print, keeps=())._pid, flush=True)\nos.kill(os.getpid(), 9)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", parent], capture_output=True, text=True, timeout=AT_MOST_S, check=False
-    )
+    done = run_python(parent)
     assert done.returncode == -signal.SIGKILL
     # Its output would still be open, had it not ended: then there would be no end of the parent's.
     assert done.stdout.strip().isdigit()
@@ -153,9 +142,7 @@ app.serve_with_children(None, None)
 
 
 def test_ctrl_c_while_serve_starts_ends_it_whatever_it_does_right_then() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=AT_MOST_S, check=False
-    )
+    done = run_python(_INTERRUPTED)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ import pytest
 
 from scimd import app
 from scimd.processes import memory
-from tests.support.patience import AT_MOST_S
+from tests.support.interpreter import run_python
 from tests.support.requirement import require
 
 #: What is given up lies between what is kept: half of 40 MB.
@@ -45,9 +44,8 @@ asyncio.run(main())
 
 def test_what_lies_between_is_given_back() -> None:
     require(sys.platform == "linux", "only glibc is asked")
-    done = subprocess.run(
-        [sys.executable, "-c", _HOLES], capture_output=True, text=True, check=True, timeout=AT_MOST_S
-    )
+    done = run_python(_HOLES)
+    assert done.returncode == 0, done.stderr
     unasked, given = map(float, done.stdout.split())
     assert unasked < 1
     assert given > 8
