@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
@@ -62,6 +63,17 @@ def made(acme: World) -> Jobs:
     return Jobs(acme.door, Config(), NoMailer())  # type: ignore[arg-type]
 
 
+@asynccontextmanager
+async def working(acme: World) -> AsyncIterator[Jobs]:
+    """A worker's jobs, which are stopped at the end."""
+    jobs = made(acme)
+    await jobs.start()
+    try:
+        yield jobs
+    finally:
+        await jobs.stop()
+
+
 async def _all_done(acme: World, count: int) -> bool:
     found = await runs.list_runs(acme.door, acme.org_id)
     return len(found) == count and all(run.state in ("done", "failed") for run in found)
@@ -101,14 +113,10 @@ async def test_source_that_another_replica_has_run_since_it_was_seen_to_be_due_i
 
 async def test_failing_source_is_not_tried_in_a_hot_loop(acme: World) -> None:
     acme.script.fault = Unreachable("down")
-    jobs = made(acme)
-    await jobs.start()
-    try:
+    async with working(acme):
         await eventually(lambda: _all_done(acme, 1))
         await asyncio.sleep(1.5)
         assert len(await runs.list_runs(acme.door, acme.org_id)) == 1
-    finally:
-        await jobs.stop()
 
 
 async def test_only_the_leader_does_the_rest_and_another_takes_over_when_it_stops(acme: World) -> None:
@@ -149,12 +157,8 @@ async def test_marked_people_are_settled(acme: World) -> None:
             )
 
     await acme.door.db.write(mark)
-    jobs = made(acme)
-    await jobs.start()
-    try:
+    async with working(acme):
         await eventually(lambda: _none(acme, unsettled))
-    finally:
-        await jobs.stop()
 
 
 async def test_the_end_of_a_large_source_is_gone_on_with(
@@ -169,12 +173,8 @@ async def test_the_end_of_a_large_source_is_gone_on_with(
     await acme.door.db.write(lambda conn: conn.execute(by_hand) and None)
     await source_ends.end(acme.door, acme.as_admin(), source, "remove", sure=True)
     assert await source_ends.left(acme.door, acme.org_id, source) == 2
-    jobs = made(acme)
-    await jobs.start()
-    try:
+    async with working(acme):
         await eventually(lambda: _is_ended(acme, source))
-    finally:
-        await jobs.stop()
 
 
 async def _is_ended(acme: World, source: SourceId) -> bool:
@@ -195,15 +195,11 @@ async def test_failing_job_is_logged_once_counted_each_time_and_its_end_logged(
             raise RuntimeError("boom")
 
     monkeypatch.setattr(jobs_module.relay, "run_once", relay)
-    jobs = made(acme)
     with structlog.testing.capture_logs() as said:
-        await jobs.start()
-        try:
+        async with working(acme) as jobs:
             await eventually(lambda: _at_least(jobs, "relay", 3))
             broken = False
             await eventually(lambda: _said(said, "job_recovered"))
-        finally:
-            await jobs.stop()
     assert [line["event"] for line in said if line.get("job") == "relay"] == ["job_failed", "job_recovered"]
 
 
@@ -219,15 +215,11 @@ async def test_a_start_while_the_database_is_away_is_made_up_for(
 
     monkeypatch.setattr(jobs_module.leases, "take", taken)
     monkeypatch.setattr(jobs_module, "LEASE_S", 0.6)
-    jobs = made(acme)
-    await jobs.start()
-    try:
+    async with working(acme) as jobs:
         assert not jobs.failures["settle"]
         assert jobs.failures["lead"]
         away = False
         await eventually(lambda: _leads(jobs))
-    finally:
-        await jobs.stop()
 
 
 async def _leads(jobs: Jobs) -> bool:
@@ -299,12 +291,8 @@ async def test_stopping_ends_a_run_and_the_next_start_does_the_work(
     await eventually(lambda: _any_run(acme))
     await asyncio.wait_for(jobs.stop(), AT_MOST_S)
     acme.script.pause_s = 0
-    after = made(acme)
-    await after.start()
-    try:
+    async with working(acme):
         await eventually(lambda: _newest_is(acme, "done"))
-    finally:
-        await after.stop()
     assert len(await acme.active()) == 10
 
 
@@ -346,16 +334,12 @@ async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.M
     async with world(postgres_url, invite="never") as acme:
         left_alone(postgres_url)
         acme.script.fill(200)
-        jobs = made(acme)
-        await jobs.start()
-        try:
+        async with working(acme):
 
             async def is_known() -> bool:
                 return await acme.door.read(known) > 0
 
             await eventually(is_known)
-        finally:
-            await jobs.stop()
 
 
 class MachineClock(datetime):
@@ -385,24 +369,18 @@ async def test_turns_come_as_ever_though_the_machine_s_clock_is_set(
     monkeypatch.setattr(scheduling, "datetime", MachineClock)
     monkeypatch.setattr(jobs_module, "_wall", lambda: MachineClock.now(jobs_module.UTC))
     monkeypatch.setattr(MachineClock, "ahead", timedelta(0))
-    jobs = made(acme)
     with structlog.testing.capture_logs() as said:
-        await jobs.start()
-        try:
+        async with working(acme):
             for ahead in (timedelta(days=20_000), timedelta(days=-1)):
                 MachineClock.ahead = ahead
                 seen = turns
                 await eventually(more)
-        finally:
-            await jobs.stop()
     by = [line["by_s"] for line in said if line["event"] == "clock_set"]
     assert [round(seconds / 86_400) for seconds in by] == [20_000, -20_001]
 
 
 async def test_leader_whose_lease_ran_out_by_a_clock_that_was_set_leads_on(acme: World) -> None:
-    jobs = made(acme)
-    await jobs.start()
-    try:
+    async with working(acme) as jobs:
         past = (
             update(leases)
             .where(leases.c.name == "jobs")
@@ -412,8 +390,6 @@ async def test_leader_whose_lease_ran_out_by_a_clock_that_was_set_leads_on(acme:
         await jobs._try_to_lead()
         assert jobs._lease is not None
         assert jobs._lease.fence == 2
-    finally:
-        await jobs.stop()
 
 
 async def test_daily_job_is_done_soon_after_a_start_by_who_leads_and_once(
