@@ -33,7 +33,7 @@ from scimd.scim.errors import ScimError, invalid_value, no_target, read_only, sh
 from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
 from scimd.scim.operations import Operation
-from scimd.scim.paths import chooser, parse_path, selection, terms
+from scimd.scim.paths import chooser, comparisons_in, parse_path, selection
 from scimd.scim.plural import listed
 from scimd.scim.values import Rules, is_uri, taken_one
 
@@ -132,7 +132,7 @@ class _Selections:
     def holds(self, chosen: FilterNode, text: str) -> Callable[[Document], bool]:
         """The filter as a test of one member. Raises 413 where they cost more than is allowed."""
         self.many, self.chars = self.many + 1, self.chars + len(text)
-        self.comparisons += terms(chosen)
+        self.comparisons += comparisons_in(chosen)
         if (
             self.many > _MAX_SELECTIONS
             or self.chars > _MAX_SELECTION_CHARS

@@ -22,7 +22,7 @@ from scimd.scim.errors import ScimError, invalid_path, invalid_value, no_target,
 from scimd.scim.filters import Binder, is_present
 from scimd.scim.nesting import unpacked
 from scimd.scim.operations import Op, Operation, PatchRules
-from scimd.scim.paths import chooser, described_by, is_any_other, parse_path, selection, terms
+from scimd.scim.paths import chooser, comparisons_in, described_by, is_any_other, parse_path, selection
 from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
 from scimd.scim.references import References
 from scimd.scim.single import plain_of
@@ -259,7 +259,7 @@ class _Patching:
     def _on_values(self, target: Target, chosen: FilterNode, operation: Operation) -> None:
         """``emails[type eq "work"]``, perhaps with a part after it."""
         found = target.found
-        have = self._values(found, terms(chosen))
+        have = self._values(found, comparisons_in(chosen))
         whole = Resolved(found.extension, found.attribute)
         binder = Binder(self.kind, tolerant=self.rules.values.tolerant)
         picked = list(map(chooser(binder, whole, chosen, target.text), have))

@@ -65,13 +65,13 @@ def chooser(binder: Binder, found: Resolved, chosen: FilterNode, text: str) -> P
         raise ScimError(400, f"The path {shown(text)}: {exc.detail}", "invalidFilter") from exc
 
 
-def terms(chosen: FilterNode) -> int:
+def comparisons_in(chosen: FilterNode) -> int:
     """How many comparisons a filter makes of each value."""
     match chosen:
         case LogicalExpr():
-            return sum(map(terms, chosen.terms))
+            return sum(map(comparisons_in, chosen.terms))
         case Not():
-            return terms(chosen.expr)
+            return comparisons_in(chosen.expr)
         case _:
             return 1
 
