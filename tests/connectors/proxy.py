@@ -22,6 +22,7 @@ class SpoilingProxy:
         self._how = how
         self._left = spoil_after
         self._stopping = threading.Event()
+        self._spoilt = threading.Event()
         self._listener = socket.create_server((at, 0))
         self.address = f"{at}:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, name="proxy")]
@@ -37,6 +38,10 @@ class SpoilingProxy:
         for thread in self._threads:
             thread.join()
         self._listener.close()
+
+    def has_spoilt(self) -> bool:
+        """Whether it has come to that."""
+        return self._spoilt.is_set()
 
     def _accept(self) -> None:
         while not self._stopping.is_set():
@@ -68,6 +73,7 @@ class SpoilingProxy:
         return bool(spoilt) and self._spoil(client, spoilt)
 
     def _spoil(self, client: socket.socket, data: bytes) -> bool:
+        self._spoilt.set()
         if self._how == "cut":
             return True
         if self._how == "silence":

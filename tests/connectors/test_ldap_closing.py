@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,39 +31,34 @@ def opened(directory: OpenLdap, **changed: Any) -> LdapSource:
     return LdapConnector.open(config, RecordingLog(), Deadline.after(AT_MOST_S))
 
 
-async def test_cancelling_ends_the_thread_at_once(directory: OpenLdap) -> None:
-    with SpoilingProxy(directory.url, "silence", 60_000) as proxy:
+async def ends_at_once(reading: asyncio.Task[Any], by: type[BaseException]) -> None:
+    async with asyncio.timeout(AT_MOST_S / 2):  # by itself it ends later
+        with pytest.raises(by):
+            await reading
+    await no_reading_thread_left()
+
+
+#: Where it hangs: before the server has said anything, and in the middle of what it says.
+hanging = pytest.mark.parametrize("after_bytes", [0, 60_000])
+
+
+@hanging
+async def test_cancelling_ends_the_thread_at_once(directory: OpenLdap, after_bytes: int) -> None:
+    with SpoilingProxy(directory.url, "silence", after_bytes) as proxy:
         reading = asyncio.create_task(read(settings(directory, url=f"ldap://{proxy.address}")))
-        await asyncio.sleep(0.5)
+        await eventually(proxy.has_spoilt)
         reading.cancel()
-        async with asyncio.timeout(AT_MOST_S / 2):  # by itself it ends later
-            with pytest.raises(asyncio.CancelledError):
-                await reading
-        await no_reading_thread_left()
+        await ends_at_once(reading, asyncio.CancelledError)
 
 
-async def test_closing_the_source_ends_a_read_that_hangs(directory: OpenLdap) -> None:
-    with SpoilingProxy(directory.url, "silence", 60_000) as proxy:
+@hanging
+async def test_closing_the_source_ends_a_read_that_hangs(directory: OpenLdap, after_bytes: int) -> None:
+    with SpoilingProxy(directory.url, "silence", after_bytes) as proxy:
         source = opened(directory, url=f"ldap://{proxy.address}")
         reading = asyncio.create_task(read_whole(source))
-        await asyncio.sleep(0.5)
+        await eventually(proxy.has_spoilt)
         await source.aclose()
-        async with asyncio.timeout(AT_MOST_S / 2):  # by itself it ends later
-            with pytest.raises(ConnectorError):
-                await reading
-        await no_reading_thread_left()
-
-
-async def test_closing_the_source_ends_a_read_that_is_not_connected_yet(directory: OpenLdap) -> None:
-    with SpoilingProxy(directory.url, "silence", 0) as proxy:
-        source = opened(directory, url=f"ldap://{proxy.address}")
-        reading = asyncio.create_task(read_whole(source))
-        await eventually(lambda: any(thread.name == "ldap-read" for thread in threading.enumerate()))
-        await source.aclose()
-        async with asyncio.timeout(AT_MOST_S / 2):  # by itself it ends later
-            with pytest.raises(ConnectorError):
-                await reading
-        await no_reading_thread_left()
+        await ends_at_once(reading, ConnectorError)
 
 
 async def test_closing_the_source_between_two_searches_ends_the_read(
