@@ -50,6 +50,7 @@ class _Rehearsal(Door):
             tx.events.clear()
             # Not by an error: SQLite runs again what fails after it wrote, and others with it.
             tx.conn.exec_driver_sql("ROLLBACK TO SAVEPOINT rehearsal")
+            tx.conn.exec_driver_sql("RELEASE SAVEPOINT rehearsal")
             return told
 
         # An Idempotency-Key is for what is done.
