@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
+from scimd.core.events import EventKind
+
 Topic = Literal["held", "quarantine", "tokens", "seats", "silent", "failed", "alarms"]
 TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 #: In ``to``: whoever is an active Account Admin when it happens.
@@ -49,6 +51,16 @@ TOPIC_OF: Final[Mapping[What, Topic]] = {
     "silent_push": "silent",
     "failed": "failed",
     "alarm": "alarms",
+}
+#: The events that are told of, in the order in which the database's index of them names their kinds.
+OF_EVENT: Final[Mapping[str, What]] = {
+    EventKind.CONFIG_HELD: "config_held",
+    EventKind.RUN_HELD: "held",
+    EventKind.SEATS_OVER_LIMIT: "seats_over_limit",
+    EventKind.SOURCE_ALARM: "alarm",
+    EventKind.SOURCE_QUARANTINED: "quarantined",
+    EventKind.SOURCE_QUARANTINE_CAUSE: "quarantine_cause",
+    EventKind.SOURCE_RECOVERED: "quarantine_left",
 }
 
 #: How many days before its end a credential is told of.

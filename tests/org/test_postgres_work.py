@@ -171,10 +171,6 @@ async def test_events_that_admins_are_told_of_are_found_among_themselves(databas
         assert "ix_events_told" in " ".join(plans)
 
 
-def test_every_event_that_admins_are_told_of_is_in_its_index() -> None:
-    assert set(notifications._EVENTS) == set(event._TOLD)
-
-
 async def test_a_queue_that_was_empty_is_looked_at_once_it_holds_many(postgres_url: str) -> None:
     """PostgreSQL takes it for a table of one row, and each of 100,000 was looked for among all others."""
     async with house(postgres_url) as acme:

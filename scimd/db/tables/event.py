@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, Table, literal_column
 
-from scimd.core.events import EventKind
+from scimd.core.notifications import OF_EVENT
 from scimd.db.tables import columns
 from scimd.db.tables.columns import metadata
 from scimd.db.types import Bytes, Json
@@ -32,16 +32,7 @@ events = Table(
     Index("ix_events_correlation", "org_id", "correlation_id", "id"),
 )
 # Of which admins are told by mail: few, and looked for once a minute among all of a week.
-_TOLD = (
-    EventKind.CONFIG_HELD,
-    EventKind.RUN_HELD,
-    EventKind.SEATS_OVER_LIMIT,
-    EventKind.SOURCE_ALARM,
-    EventKind.SOURCE_QUARANTINED,
-    EventKind.SOURCE_QUARANTINE_CAUSE,
-    EventKind.SOURCE_RECOVERED,
-)
-TOLD = events.c.kind.in_([literal_column(f"'{kind}'") for kind in _TOLD])
+TOLD = events.c.kind.in_([literal_column(f"'{kind}'") for kind in OF_EVENT])
 columns.partial_index("ix_events_told", events.c.org_id, events.c.id, where=TOLD)
 
 published = Table(

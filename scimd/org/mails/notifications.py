@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, literal, select, u
 
 from scimd.core import notifications as rules
 from scimd.core.events import EventKind
-from scimd.core.notifications import ACCOUNT_ADMINS, LEADS, TOPIC_OF, Occurrence, What
+from scimd.core.notifications import ACCOUNT_ADMINS, LEADS, OF_EVENT, TOPIC_OF, Occurrence, What
 from scimd.core.people import OrgId, address
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import (
@@ -40,15 +40,6 @@ from scimd.org.tx import Actor, Chance, Context, Door, Tx, first_id
 #: A schedule and a moment → the next run after it.
 Following = Callable[[str, datetime], datetime]
 
-_EVENTS: Mapping[str, What] = {
-    EventKind.RUN_HELD: "held",
-    EventKind.CONFIG_HELD: "config_held",
-    EventKind.SOURCE_QUARANTINED: "quarantined",
-    EventKind.SOURCE_QUARANTINE_CAUSE: "quarantine_cause",
-    EventKind.SOURCE_RECOVERED: "quarantine_left",
-    EventKind.SEATS_OVER_LIMIT: "seats_over_limit",
-    EventKind.SOURCE_ALARM: "alarm",
-}
 #: A worker that was away for longer tells of nothing older.
 _LOOK_BACK = timedelta(days=7)
 _KEPT = timedelta(days=90)
@@ -124,7 +115,7 @@ def _to_note(org_id: OrgId, now: datetime) -> Select[Any]:
 
 def _of_events(tx: Tx) -> Iterator[Occurrence]:
     for row in tx.conn.execute(_to_note(tx.org_id, tx.now)):
-        what, body = _EVENTS[row.kind], row.body or {}
+        what, body = OF_EVENT[row.kind], row.body or {}
         after = body.get("after") or {}
         told = {**after, "why": body.get("note") or "", "happened": row.at.isoformat(timespec="minutes")}
         about = after.get("source") or row.target_id
