@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from scimd.core.attributes import SCIMD_URN, SEVERAL, Resolved
 from scimd.db.tables import assertions, group_members, groups, people
-from scimd.org.groups.group_nesting import Through
+from scimd.org.groups.group_nesting import NestedIds
 from scimd.scim.filter_values import Condition, Values, equals
 from scimd.scim.filters import Test
 
@@ -218,17 +218,17 @@ class _GroupsOfUser(Rows):
     def any(self, inner: Condition) -> Condition:
         if self._typed:
             direct = self._in_this_way(_DIRECT).where(inner).subquery()
-            others = self._through(self._in_this_way(_INDIRECT).where(inner), people=True)
+            others = self._nested(self._in_this_way(_INDIRECT).where(inner), people=True)
             return or_(assertions.c.person_id.in_(_people_in(direct)), others.has(assertions.c.person_id))
         roots = self._roots().where(inner)
-        below = _people_among(self.one.scope.org_id, self._through(roots, people=False))
+        below = _people_among(self.one.scope.org_id, self._nested(roots, people=False))
         return assertions.c.person_id.in_(_people_in(roots.subquery()).union_all(below))
 
-    def _through(self, roots: Any, *, people: bool) -> Through:
+    def _nested(self, roots: Any, *, people: bool) -> NestedIds:
         """Who, or what, is in these groups through others."""
-        name = f"through_{len(self.one.through)}"
-        asked = Through(name, roots.with_only_columns(groups.c.id), people)
-        self.one.through.append(asked)
+        name = f"nested_{len(self.one.nested)}"
+        asked = NestedIds(name, roots.with_only_columns(groups.c.id), people)
+        self.one.nested.append(asked)
         return asked
 
     def first(self, part: Resolved) -> ColumnElement[Any]:
@@ -276,7 +276,7 @@ def _people_in(found: Any) -> Any:
     )
 
 
-def _people_among(org_id: str, below: Through) -> Any:
+def _people_among(org_id: str, below: NestedIds) -> Any:
     """Who is in the groups that are in others, directly."""
     return select(_INSIDE.c.person_id).where(
         _INSIDE.c.org_id == org_id,

@@ -25,7 +25,7 @@ from sqlalchemy import ColumnElement, and_, not_, or_, true
 
 from scimd.core.attributes import Resolved
 from scimd.db.tables import assertions
-from scimd.org.groups.group_nesting import Through
+from scimd.org.groups.group_nesting import NestedIds
 from scimd.org.reading.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filter_rows import Rows, rows_of, wanted
@@ -45,13 +45,13 @@ class Filtered:
 
     where: Condition
     any_of: Sequence[Condition]
-    through: Sequence[Through]
+    nested: Sequence[NestedIds]
 
 
 def filtered(node: FilterNode, scope: Scope) -> Filtered:
     """The filter as conditions on ``assertions`` or ``groups``. Raises invalidFilter."""
     one, where = _visited(node, scope)
-    return Filtered(where, by_index(node, scope, where), one.one.through)
+    return Filtered(where, by_index(node, scope, where), one.one.nested)
 
 
 def condition(node: FilterNode, scope: Scope) -> Condition:

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
 from scimd.core.attributes.rows import INDEXED
 from scimd.db.tables import assertions, groups, people
-from scimd.org.groups.group_nesting import Through
+from scimd.org.groups.group_nesting import NestedIds
 from scimd.scim.filters import Test
 
 Condition = ColumnElement[bool]
@@ -131,7 +131,7 @@ class Values:
         self.shares_members = shares_members
         self.members: Any = None
         #: What a statement is run with where a filter asks for groups that may be in others.
-        self.through: list[Through] = []
+        self.nested: list[NestedIds] = []
 
     def scalar(self, found: Resolved) -> ColumnElement[Any]:
         """The expression of a single-valued attribute."""

@@ -176,7 +176,7 @@ def list_query(
     return ListQuery(
         where=asked.where if asked is not None else None,
         any_of=asked.any_of if asked is not None else (),
-        through=asked.through if asked is not None else (),
+        nested=asked.nested if asked is not None else (),
         local=partial(bounds, node, scope, partial(_matches, ex, node)) if node is not None else None,
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,

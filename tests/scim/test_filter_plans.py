@@ -91,7 +91,7 @@ def test_a_look_up_walks_through_nobody_else(
     plans = _plans(conn)
 
     def seek(**more: Any) -> None:
-        query = ListQuery(where=asked.where, any_of=asked.any_of, through=asked.through, **more)
+        query = ListQuery(where=asked.where, any_of=asked.any_of, nested=asked.nested, **more)
         list_query.sought(conn, org, source, "user_count", query, found, columns)
 
     seek()  # all of a page
@@ -100,7 +100,7 @@ def test_a_look_up_walks_through_nobody_else(
     monkeypatch.setattr(list_query, "_few", lambda *_: (1, ["x"]))
     seek(start_index=2)
     seek(sort=Sort(columns[0], descending=False))  # pages by their ids
-    assert len(plans) == 5 * (3 if asked.through else 1)
+    assert len(plans) == 5 * (3 if asked.nested else 1)
     steps = [step for plan in plans for step in plan if not _NESTED.search(step)]
     assert not [step for step in steps if _WALKS.search(step)]
 

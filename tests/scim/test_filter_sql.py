@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
 from scimd.core.people import OrgId, SourceId, fold
 from scimd.db.tables import assertions
-from scimd.org.groups.group_nesting import found_through
+from scimd.org.groups.group_nesting import nested_ids
 from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
 from scimd.scim.filter_sql import by_index, condition, filtered, sort
@@ -41,7 +41,7 @@ def by_sql(conn: Connection, kind: ResourceKind, text: str) -> set[str]:
         table.c.org_id == ORG, table.c.source_id == SOURCE, table.c.state == "live"
     )
     asked = filtered(parse(text), where)
-    given = found_through(conn, OrgId(ORG), SourceId(SOURCE), asked.through)
+    given = nested_ids(conn, OrgId(ORG), SourceId(SOURCE), asked.nested)
     found = set(conn.execute(statement.where(asked.where), given).scalars())
     if asked.any_of:
         terms = union(*(statement.where(each) for each in asked.any_of))

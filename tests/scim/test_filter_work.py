@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, event, insert, select
 from scimd.core.attributes import GROUP, USER, ResourceKind
 from scimd.core.people import OrgId, SourceId
 from scimd.db import tables
-from scimd.org.groups.group_nesting import Through, found_through
+from scimd.org.groups.group_nesting import NestedIds, nested_ids
 from scimd.scim.filter_sql import filtered, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import parse
@@ -54,7 +54,7 @@ def _settle(conn: Connection) -> None:
         conn.exec_driver_sql("ANALYZE")  # as it does by itself within a minute
 
 
-def _work(conn: Connection, asked: Select[Any], through: Sequence[Through] = ()) -> int:
+def _work(conn: Connection, asked: Select[Any], nested: Sequence[NestedIds] = ()) -> int:
     """Steps of SQLite's machine; on PostgreSQL the rows that all parts of the plans gave or passed over."""
     work = [0]
 
@@ -70,7 +70,7 @@ def _work(conn: Connection, asked: Select[Any], through: Sequence[Through] = ())
         driver.set_progress_handler(step, 10)
     else:
         event.listen(conn, "before_cursor_execute", explained)
-    conn.execute(asked, found_through(conn, OrgId(ORG), SourceId(SOURCE), through)).all()
+    conn.execute(asked, nested_ids(conn, OrgId(ORG), SourceId(SOURCE), nested)).all()
     if conn.dialect.name == "sqlite":
         driver.set_progress_handler(None, 0)
     else:
@@ -111,7 +111,7 @@ def test_work_grows_as_the_people_do(conn: Connection, kind: ResourceKind, asked
     query = select(scope.key).where(
         table.c.org_id == ORG, table.c.source_id == SOURCE, table.c.state == "live"
     )
-    through: Sequence[Through] = ()
+    nested: Sequence[NestedIds] = ()
     if asked.startswith("sorted by "):
         name, _, part = asked.removeprefix("sorted by ").partition(".")
         found = kind.resolve(None, name, part)
@@ -119,11 +119,11 @@ def test_work_grows_as_the_people_do(conn: Connection, kind: ResourceKind, asked
         query = query.order_by(sort(found, False, scope).by)
     else:
         whole = filtered(parse(asked), scope)
-        query, through = query.where(whole.where), whole.through
+        query, nested = query.where(whole.where), whole.nested
     _fill(conn, 0, _FEW)
-    few = _work(conn, query, through)
+    few = _work(conn, query, nested)
     _fill(conn, _FEW, _MANY)
-    assert _work(conn, query, through) < few * _AT_MOST
+    assert _work(conn, query, nested) < few * _AT_MOST
 
 
 _IN_EACH_OTHER = 24
@@ -158,4 +158,4 @@ def test_groups_that_are_all_in_each_other_are_work_as_their_memberships_are(
     scope = Scope(USER, ORG, SOURCE, conn.dialect.name, BASE)  # type: ignore[arg-type]
     whole = filtered(parse(asked), scope)
     query = select(scope.key).where(scope.table.c.org_id == ORG, whole.where)
-    assert _work(conn, query, whole.through) < _FOR_EACH * len(rows)
+    assert _work(conn, query, whole.nested) < _FOR_EACH * len(rows)

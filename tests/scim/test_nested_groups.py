@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, update
 from scimd.core.attributes import USER
 from scimd.core.people import OrgId, SourceId, fold
 from scimd.db import tables
-from scimd.org.groups.group_nesting import Through, found_through
+from scimd.org.groups.group_nesting import NestedIds, nested_ids
 from scimd.scim.filters import MAX_LOOKS, Evaluator, parse
 from tests.scim.population import SOURCE, add_group, add_person, filled, moment_of
 from tests.scim.serving import Client, installed
@@ -86,8 +86,8 @@ def test_what_is_in_groups_is_what_a_walk_comes_to(conn: Connection, seed: int) 
     left = {name: children[name] - {gone, foreign} for name in names if name not in (gone, foreign)}
     for some in [{name} for name in left] + [set(chance.sample(sorted(left), 3)) for _ in range(5)]:
         top = select(column.id).where(column.org_id == org, column.id.in_(some))
-        asked = (Through("groups", top, people=False), Through("people", top, people=True))
-        found = found_through(conn, OrgId(org), SourceId(SOURCE), asked)
+        asked = (NestedIds("groups", top, people=False), NestedIds("people", top, people=True))
+        found = nested_ids(conn, OrgId(org), SourceId(SOURCE), asked)
         inside = {name: _inside(left, name) for name in some}
         assert set(found["groups"]) >= set().union(*inside.values()) - some
         assert set(found["groups"]) <= set().union(*inside.values())

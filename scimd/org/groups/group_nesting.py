@@ -244,8 +244,8 @@ def _above(
 
 
 @dataclass(frozen=True, slots=True)
-class Through:
-    """What a statement is run with that asks who is in groups through others: its parameter ``name``.
+class NestedIds:
+    """The parameter ``name`` of a statement that asks who is in groups through others: their ids.
 
     Of the ``groups`` (a select of their ids): everybody who is in one of them and not directly. Without
     ``people`` the other groups that are in them.
@@ -260,8 +260,8 @@ class Through:
         return one_of(column, self.name)
 
 
-def found_through(
-    conn: Connection, org_id: OrgId, source_id: SourceId, asked: Collection[Through]
+def nested_ids(
+    conn: Connection, org_id: OrgId, source_id: SourceId, asked: Collection[NestedIds]
 ) -> dict[str, list[str]]:
     """The parameters that are asked for, of the living groups of a source.
 
@@ -270,7 +270,7 @@ def found_through(
     if not asked:
         return {}
     nested = _Nested(conn, org_id, source_id)
-    return {each.name: nested.through(each) for each in asked}
+    return {each.name: nested.asked_for(each) for each in asked}
 
 
 class _Nested:
@@ -297,7 +297,7 @@ class _Nested:
                 self._inner[outer].append(inner)
                 self._outer[inner].append(outer)
 
-    def through(self, asked: Through) -> list[str]:
+    def asked_for(self, asked: NestedIds) -> list[str]:
         if not self._inner:
             return []
         top = asked.groups.where(among(self.conn, _g.id, [self.ids[n] for n in self._inner]))

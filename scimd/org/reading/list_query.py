@@ -13,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from scimd.core.people import OrgId, SourceId
 from scimd.db.among import among
 from scimd.db.tables import sources
-from scimd.org.groups.group_nesting import Through, found_through
+from scimd.org.groups.group_nesting import NestedIds, nested_ids
 from scimd.org.identities.linkable import Bounds
 from scimd.org.reading import keyset
 from scimd.org.reading.keyset import Position, Sort
@@ -38,7 +38,7 @@ class ListQuery:
     #: The same as ``where``, where indexes find it: the conditions of which one must hold.
     any_of: Sequence[ColumnElement[bool]] = ()
     #: What these are run with.
-    through: Sequence[Through] = ()
+    nested: Sequence[NestedIds] = ()
     sort: Sort | None = None
     start_index: int = 1
     count: int = 100
@@ -93,7 +93,7 @@ def sought(
         ordered = query.sort is not None  # whose order changes without anybody's coming or going
         return Sought(total, *page_of(conn, found, query, total, place), None if ordered else moves)
     fitting = found.where(query.where)
-    given = found_through(conn, org_id, source_id, query.through)
+    given = nested_ids(conn, org_id, source_id, query.nested)
     if query.total is None:
         first = _one_page(conn, fitting, given, query, place) if len(query.any_of) == 1 else None
         if first is not None:
