@@ -50,28 +50,19 @@ class Filtered:
 
 def filtered(node: FilterNode, scope: Scope) -> Filtered:
     """The filter as conditions on ``assertions`` or ``groups``. Raises invalidFilter."""
-    one, where = _visited(node, scope)
-    return Filtered(where, by_index(node, scope, where), one.one.nested)
-
-
-def condition(node: FilterNode, scope: Scope) -> Condition:
-    """The filter as one condition. Raises invalidFilter."""
-    return _visited(node, scope)[1]
-
-
-def _visited(node: FilterNode, scope: Scope) -> tuple[SqlFilter, Condition]:
     one = SqlFilter(scope)
-    found = one.visit(node)
-    if one.one.named_members <= _WALKS:
-        return one, found
-    one = SqlFilter(scope, shares_members=True)
-    return one, one.visit(node)
+    where = one.visit(node)
+    if one.one.named_members > _WALKS:
+        one = SqlFilter(scope, shares_members=True)
+        where = one.visit(node)
+    return Filtered(where, _by_index(node, scope, where), one.one.nested)
 
 
-def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condition]:
+def _by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condition]:
     """The filter, where indexes find what fits: the terms of an ``or``, each of which is asked for by itself
     (SQLite, without statistics, rather walks through a source than uses two indexes), or the ``whole``.
-    Nothing where all must be looked at.
+    Nothing where all must be looked at. What is in groups through others has the names that it has in the
+    whole, since both are visited in the same order.
     """
     one = SqlFilter(scope)
     if not _ByIndex(one).visit(node):

@@ -20,7 +20,7 @@ from scimd.db.engine import Database
 from scimd.org.identities import linkable
 from scimd.org.identities.linkable import Local
 from scimd.scim.filter_local import bounds
-from scimd.scim.filter_sql import condition
+from scimd.scim.filter_sql import filtered
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
 from tests.scim.population import BASE, EVERYTHING, START, filled
@@ -92,7 +92,7 @@ def book(*domains: str) -> Any:
 def by_sql(conn: Connection, text: str) -> set[str]:
     node = parse(text)
     scope = Scope(USER, ORG, "source-1", conn.dialect.name, BASE)  # type: ignore[arg-type]
-    condition(node, scope)  # refuses, as in every list
+    filtered(node, scope)  # refuses, as in every list
 
     def fits(stored: StoredUser) -> bool:
         return Evaluator(USER, orjson.loads(render_user(stored, BASE, EVERYTHING))).visit(node)

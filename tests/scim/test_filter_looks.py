@@ -12,7 +12,7 @@ from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, USER, Resour
 from scimd.core.attributes.rows import INDEXED
 from scimd.scim.errors import ScimError
 from scimd.scim.filter_local import bounds
-from scimd.scim.filter_sql import by_index, condition
+from scimd.scim.filter_sql import filtered
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import MAX_LOOKS, MAX_TERMS, parse
 from tests.scim.serving import Installation
@@ -27,13 +27,13 @@ def _scope(kind: ResourceKind, database: Databases) -> Scope:
 
 
 def _sql(kind: ResourceKind, text: str, database: Databases) -> str:
-    return str(condition(parse(text), _scope(kind, database)).compile(dialect=_DIALECTS[database]))
+    return str(filtered(parse(text), _scope(kind, database)).where.compile(dialect=_DIALECTS[database]))
 
 
 def _sql_of(kind: ResourceKind, text: str, database: Databases) -> str:
     """The whole select: what all terms share stands in front of it."""
     scope = _scope(kind, database)
-    asked = select(scope.key).where(condition(parse(text), scope))
+    asked = select(scope.key).where(filtered(parse(text), scope).where)
     return str(asked.compile(dialect=_DIALECTS[database]))
 
 
@@ -73,8 +73,7 @@ def test_look_ups_of_one_attribute_are_one(
     assert asked.count("SELECT") == one.count("SELECT")
     assert len(asked) < len(one) + 200
     nested = parse(f"({text}) or ({text} or {term})" if len(text) < 1_500 else text)
-    terms = by_index(nested, _scope(kind, database), condition(nested, _scope(kind, database)))
-    assert len(terms) == is_found_by_index
+    assert len(filtered(nested, _scope(kind, database)).any_of) == is_found_by_index
 
 
 def test_look_ups_of_local_people_are_one_too() -> None:

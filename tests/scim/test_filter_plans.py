@@ -15,7 +15,7 @@ from scimd.db.tables import assertions, metadata
 from scimd.org.reading import list_query, reads, scim_reads
 from scimd.org.reading.keyset import Sort
 from scimd.org.reading.reads import ListQuery
-from scimd.scim.filter_sql import Scope, SqlFilter, by_index, condition, filtered
+from scimd.scim.filter_sql import Scope, SqlFilter, filtered
 from scimd.scim.filters import parse
 
 _NUMBER = f"{ENTERPRISE_URN}:employeeNumber"
@@ -117,15 +117,14 @@ def test_a_look_up_walks_through_nobody_else(
 def test_each_of_several_look_ups_walks_through_nobody_else(conn: Connection, kind: Any, text: str) -> None:
     org, source = OrgId("o"), SourceId("s")
     scope = Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2")
-    whole = condition(parse(text), scope)
-    terms = by_index(parse(text), scope, whole)
-    query = ListQuery(where=whole, any_of=terms)
+    asked = filtered(parse(text), scope)
+    query = ListQuery(where=asked.where, any_of=asked.any_of)
     found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source)
     columns = (reads._g.created_at, reads._g.id) if kind is GROUP else scim_reads.PLACE
     plans = _plans(conn)
     list_query.sought(conn, org, source, "user_count", query, found, columns)
     assert len(plans) == 1
-    assert len(terms) > 1
+    assert len(asked.any_of) > 1
     assert not [step for step in plans[0] if _WALKS.search(step)]
 
 
@@ -133,7 +132,7 @@ def test_many_values_are_looked_up_where_sqlite_was_told_of_no_sizes(conn: Conne
     conn.exec_driver_sql("DELETE FROM sqlite_stat1")
     conn.exec_driver_sql("ANALYZE sqlite_master")
     scope = Scope(GROUP, OrgId("o"), SourceId("s"), "sqlite", "https://scimd.example.com/scim/v2")
-    where = condition(parse(" or ".join(f'externalId eq "{n}"' for n in range(40))), scope)
+    where = filtered(parse(" or ".join(f'externalId eq "{n}"' for n in range(40))), scope).where
     plans = _plans(conn)
     conn.execute(reads._groups(OrgId("o"), SourceId("s")).where(where))
     assert not [step for step in plans[0] if _WALKS.search(step)]
@@ -148,7 +147,7 @@ def test_what_no_index_finds_is_looked_for_in_one_walk(conn: Connection) -> None
         'id eq "x" or emails[type eq "work"]',
         'phoneNumbers.value eq "x"',
     ):
-        assert not by_index(parse(text), scope, condition(parse(text), scope)), text
+        assert not filtered(parse(text), scope).any_of, text
 
 
 @pytest.mark.parametrize("name", ["userName", "displayName"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select, true, union
+from sqlalchemy import Connection, select, union
 from sqlalchemy.dialects import postgresql
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
@@ -17,7 +17,7 @@ from scimd.db.tables import assertions
 from scimd.org.groups.group_nesting import nested_ids
 from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import by_index, condition, filtered, sort
+from scimd.scim.filter_sql import filtered, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import MAX_LOOKS, Evaluator, parse
 from scimd.scim.listing import looked_up
@@ -202,10 +202,10 @@ def test_postgresql_plans_few_joins(kind: ResourceKind, term: str) -> None:
     """It makes one of each subquery that has to hold, and plans many of them for seconds."""
     terms = [term.format(n) for n in range(MAX_LOOKS)]
     where = Scope(kind, ORG, SOURCE, "postgresql", BASE)
-    sql = str(condition(parse(" and ".join(terms)), where).compile(dialect=postgresql.dialect()))
+    sql = str(filtered(parse(" and ".join(terms)), where).where.compile(dialect=postgresql.dialect()))
     assert sql.count("IS true") + sql.count("IS NOT true") >= MAX_LOOKS - 4
     several = parse(" or ".join(f'members[value eq "{n}"]' for n in range(MAX_LOOKS)))
-    for each in by_index(several, Scope(GROUP, ORG, SOURCE, "postgresql", BASE), true()):
+    for each in filtered(several, Scope(GROUP, ORG, SOURCE, "postgresql", BASE)).any_of:
         assert "IS true" not in str(each.compile(dialect=postgresql.dialect()))
 
 
