@@ -20,7 +20,8 @@ from scimd.core.errors import (
 )
 from scimd.core.roles import MEMBER
 from scimd.org.sources import rule_changes
-from scimd.org.sources.rule_changes import LOOKED_AT, Body, Edit
+from scimd.org.sources.rule_changes import Body, Edit
+from scimd.org.sources.rule_previews import LOOKED_AT
 from scimd.org.windows import part
 
 _NEEDS = ("sources.manage",)

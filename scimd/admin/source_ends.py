@@ -10,8 +10,7 @@ from scimd.admin.rules import WAY_OUT, EditQuery, RulePreview
 from scimd.admin.sources import source_of
 from scimd.core.errors import NotAllowedNow, NotFound, Protected
 from scimd.org.sources import source_ends
-from scimd.org.sources.rule_changes import LOOKED_AT
-from scimd.org.sources.rule_previews import End
+from scimd.org.sources.rule_previews import LOOKED_AT, End
 
 _NEEDS = ("sources.manage",)
 _PEOPLE = (

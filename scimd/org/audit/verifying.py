@@ -73,7 +73,7 @@ class _Verifying:
 
 async def _go_over(door: Door, org_id: OrgId, walk: _Verifying) -> bool:
     """Check the next part; whether more may follow. In batches, so that no reader is held for long."""
-    for _ in range(max(1, _PART // _BATCH)):
+    for _ in range(_PART // _BATCH):
         found = await door.read(partial(_checked, org_id=org_id, seq=walk.seq, chain=walk.chain))
         walk.seq, walk.chain = found.seq, found.chain
         walk.count += found.count

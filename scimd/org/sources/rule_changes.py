@@ -36,8 +36,6 @@ from scimd.org.users.returning import is_there
 Body: TypeAlias = Mapping[str, Any]
 #: From the rules as they are to those that are wanted.
 Edit: TypeAlias = Callable[[Sequence[Body]], Sequence[Body]]
-#: So many people a preview looks at that somebody waits for; a change looks at all.
-LOOKED_AT = 5_000
 _TRIES = 3
 _MATCHES = ("group", "pattern", "scim_role", "entitlement")
 

@@ -34,6 +34,8 @@ from scimd.org.tx import Door
 
 _AT_ONCE = 500
 End: TypeAlias = Literal["remove", "keep"]
+#: So many people a preview looks at that somebody waits for; a change looks at all.
+LOOKED_AT = 5_000
 #: So many people a preview names.
 NAMED = 200
 
