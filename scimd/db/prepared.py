@@ -221,7 +221,7 @@ def render(conn: Connection) -> None:
 
 def waits(conn: Connection) -> bool:
     """Whether each write is waited for, as an earlier try of the body was refused late; see ``wire``."""
-    return conn.dialect.name == "postgresql" and not _wire(conn).posting
+    return conn.dialect.name == "postgresql" and not wire_of(conn).posting
 
 
 def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
@@ -235,7 +235,7 @@ def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
     texts = [(statement._text(conn).fit(parameters), parameters) for statement, parameters in asked]
     sent = [(text.query, text.bound(parameters)) for text, parameters in texts if isinstance(text, _Sent)]
     try:
-        _wire(conn).ahead(sent)
+        wire_of(conn).ahead(sent)
     except conn.dialect.loaded_dbapi.Error as exc:
         raise told("", exc, conn.dialect) from exc
 
@@ -365,16 +365,16 @@ class _Sent(_Text):
             self._inserting = Query(recordset.inserting(statement, columns, _dollars()), (False,))
 
     def fetched(self, conn: Connection, parameters: Parameters) -> list[Any]:
-        return self._told(_wire(conn).rows, parameters)
+        return self._told(wire_of(conn).rows, parameters)
 
     def count(self, conn: Connection, parameters: Parameters) -> int:
-        return self._told(_wire(conn).count, parameters)
+        return self._told(wire_of(conn).count, parameters)
 
     def post(self, conn: Connection, parameters: Parameters) -> None:
-        self._told(_wire(conn).post, parameters)
+        self._told(wire_of(conn).post, parameters)
 
     def post_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
-        post, inserting = _wire(conn).post, self._inserting
+        post, inserting = wire_of(conn).post, self._inserting
         if inserting is None:
             for each in many:
                 self._told(post, each)
@@ -394,7 +394,8 @@ class _Sent(_Text):
             raise told(self.sql, exc, self._dialect) from exc
 
 
-def _wire(conn: Connection) -> Wire:
+def wire_of(conn: Connection) -> Wire:
+    """Of a connection to PostgreSQL."""
     return cast("Wire", conn.connection.dbapi_connection.wire)  # type: ignore[union-attr]
 
 

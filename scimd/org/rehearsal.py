@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from scimd.core.events import Event
+from scimd.db.savepoints import go_back, set_savepoint
 from scimd.org.tx import Context, Door, Tx
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class _Rehearsal(Door):
         short: bool = False,
     ) -> T:
         def staged(tx: Tx) -> T:
-            tx.conn.exec_driver_sql("SAVEPOINT rehearsal")
+            set_savepoint(tx.conn)
             return body(tx)
 
         def rolled_back(tx: Tx, value: T) -> T:
@@ -49,8 +50,7 @@ class _Rehearsal(Door):
             self.events = list(tx.events)
             tx.events.clear()
             # Not by an error: SQLite runs again what fails after it wrote, and others with it.
-            tx.conn.exec_driver_sql("ROLLBACK TO SAVEPOINT rehearsal")
-            tx.conn.exec_driver_sql("RELEASE SAVEPOINT rehearsal")
+            go_back(tx.conn)
             return told
 
         # An Idempotency-Key is for what is done.
