@@ -76,7 +76,6 @@ async def test_only_what_the_limits_hold_of_the_file_is_held_until_it_is_accepte
 async def test_an_edit_is_weighed_once_for_people_who_are_alike(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within a transaction, which holds others up for as long as it takes."""
     async with house(database_url, default_project=None) as acme:
         await _with_people(acme)
         worked_out = standings_worked_out(monkeypatch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -32,12 +33,14 @@ from scimd.org.organizations.organizations import (
 )
 from scimd.org.rehearsal import rehearse
 from scimd.org.sources import held_changes
+from scimd.org.sources.held_changes import Change
 from scimd.org.sources.sources import list_sources, mark_everyone
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _FILE = Actor("system", "config", "the configuration file")
-#: The limits ask for everybody concerned, which takes 10 s where those are 100,000; no start ends by that.
+#: Everybody concerned is marked, and may have to be weighed while others wait; no start ends by that.
 _PATIENCE_S = 600.0
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +127,51 @@ async def _follow_the_file(
 ) -> Declared:
     ctx = replace(context_of_new(door, _FILE, "cli"), org_id=org_id)
 
-    async def keep(held: Mapping[str, str]) -> Declared:
+    async def keep(held: Mapping[str, str], weighed_at: int | None) -> Declared:
         def body(tx: Tx) -> Declared:
+            if weighed_at is not None:
+                _must_be_at(tx, weighed_at)
             done = _bring(tx, wanted, held)
-            if over := held_changes.over(tx):
-                raise _OverLimits(" ".join(over))
+            if weighed_at is None and (change := held_changes.made_by(tx)):
+                _must_fit(held_changes.over_at_once(tx, change))
             declared_held.note(tx, held)
             return done
 
         return await door.run(ctx, body, timeout_s=_PATIENCE_S)
 
-    try:
-        return await keep(never)
-    except Refusal as exc:
-        _why(exc)
-        held = await _too_much(door, ctx, wanted, never)
-    try:
-        return await keep(held)
-    except Refusal as exc:  # somebody came or went since the look
-        return await keep(dict.fromkeys(await _changing(door, org_id, wanted), _why(exc)) | held)
+    async def keep_what_can_be(weighed_at: int | None) -> Declared:
+        held = await _to_hold(door, ctx, wanted, never)
+        try:
+            return await keep(held, weighed_at)
+        except Refusal as exc:  # somebody came or went since the look
+            why = _why(exc)
+            changing = await _changing(door, org_id, wanted)
+            return await keep({**dict.fromkeys(changing, why), **held}, None)
+
+    for _ in range(_TRIES):
+        with suppress(_Moved):
+            return await keep_what_can_be(await door.read(lambda conn: _generation(door, conn, org_id)))
+    # Others keep changing what access rests on: here they wait.
+    return await keep_what_can_be(None)
+
+
+class _Moved(Exception):
+    """What access rests on was changed after it was looked at: look again."""
+
+
+def _generation(door: Door, conn: Connection, org_id: OrgId) -> int:
+    return door.books.of(conn, org_id).rules.version
+
+
+def _must_be_at(tx: Tx, generation: int) -> None:
+    lock_row(tx.conn, organizations, id=tx.org_id)
+    if tx.book.rules.version != generation:
+        raise _Moved
+
+
+def _must_fit(over: Collection[str]) -> None:
+    if over:
+        raise _OverLimits(" ".join(over))
 
 
 class _OverLimits(NotAllowedNow):
@@ -203,10 +232,20 @@ class _Tried:
     never: str | None = None
 
 
+async def _to_hold(
+    door: Door, ctx: Context, wanted: config.Organization, never: Mapping[str, str]
+) -> Mapping[str, str]:
+    """What has to be held for the rest to count: mostly nothing, which one look shows."""
+    whole = await _tried(door, ctx, wanted, never)
+    if whole.never is None and not whole.over:
+        return never
+    return await _too_much(door, ctx, wanted, never)
+
+
 async def _too_much(
     door: Door, ctx: Context, wanted: config.Organization, never: Mapping[str, str], *, approved: bool = False
 ) -> dict[str, str]:
-    """What has to be held for the rest to count: each part is tried beside those that count.
+    """The same, found out by trying each part beside those that count.
 
     ``never``: what is held whatever the rest is. ``approved``: also over the limits. What is held is tried
     again where something counts since: what one source gives no more, another may give.
@@ -227,15 +266,17 @@ async def _too_much(
 
 
 async def _tried(door: Door, ctx: Context, wanted: config.Organization, held: Mapping[str, str]) -> _Tried:
-    def body(tx: Tx) -> _Tried:
+    """The change is made and rolled back, and weighed when nobody waits for it."""
+
+    def body(tx: Tx) -> tuple[bool, Change | None]:
         _bring(tx, wanted, held)
-        return _Tried(bool(tx.events), held_changes.over(tx))
+        return bool(tx.events), held_changes.made_by(tx)
 
     try:
-        tried, _ = await rehearse(door, lambda stage: stage.run(ctx, body, timeout_s=_PATIENCE_S))
+        (changed, change), _ = await rehearse(door, lambda stage: stage.run(ctx, body, timeout_s=_PATIENCE_S))
     except Refusal as exc:
         return _Tried(True, never=_why(exc))
-    return tried
+    return _Tried(changed, await held_changes.over(door, change) if change else ())
 
 
 def _parts(conn: Connection, org_id: OrgId, wanted: config.Organization) -> list[tuple[str, ...]]:
@@ -283,7 +324,7 @@ class Look:
 async def look(door: Door, ctx: Context, wanted: config.Organization) -> Look:
     """What `serve` would make of the file as it is now; changes nothing.
 
-    Looks at everybody concerned within transactions that are rolled back, as `accept` does.
+    Makes the change in transactions that are rolled back, and looks at everybody concerned beside them.
     """
     names = await _changing(door, ctx.org_id, wanted)
     rest = await _tried(door, ctx, wanted, dict.fromkeys(names, ""))

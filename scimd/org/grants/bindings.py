@@ -212,6 +212,20 @@ def _given_again(
     return given_by(things, source, group_id, external_id, name)
 
 
+def given(conn: Connection, org_id: OrgId) -> dict[GroupId, tuple[Effect, ...]]:
+    """What each living group of the organization gives, as stored."""
+    column = group_effects.c
+    query = (
+        select(groups.c.id, column.rule, column.kind, column.target, column.project_role)
+        .outerjoin(group_effects, (column.org_id == groups.c.org_id) & (column.group_id == groups.c.id))
+        .where(groups.c.org_id == org_id, groups.c.state == "live")
+    )
+    found: dict[GroupId, tuple[Effect, ...]] = {}
+    for group_id, *effect in conn.execute(query):
+        found[group_id] = found.get(group_id, ()) + (() if effect[0] is None else (Effect(*effect),))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Astray:
     """A group that gives by rules something else than these say. What is not a role goes by its kind: what

@@ -8,22 +8,27 @@ lose is its group that loses members; one that nobody would have any more is its
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, select
 
-from scimd.core.people import OrgId, PersonId, SourceId
-from scimd.core.roles import ACCOUNT_ADMIN, USER
+from scimd.core.events import EventKind
+from scimd.core.facts import Facts
+from scimd.core.people import GroupId, PersonId
+from scimd.core.roles import ACCOUNT_ADMIN, USER, Effect
 from scimd.core.standing import Grant, Rules, Standing, Status
 from scimd.core.sync.limits import Figures, GroupLoss, Limits, Trip, TripKind, check
 from scimd.db.tables import unsettled
+from scimd.org.grants import bindings
 from scimd.org.labels import names_in
 from scimd.org.rulebook import RuleBook
 from scimd.org.settling import standing_rows
 from scimd.org.settling.facts import gather, people_rows
 from scimd.org.sources.sources import find
-from scimd.org.tx import Tx
+from scimd.org.tx import Door, Tx
 
 _AT_ONCE = 500
 #: Kind and target of what can be lost: a project's or a licence's id, a role's name.
@@ -31,22 +36,93 @@ Thing: TypeAlias = tuple[str, str]
 NamesOf: TypeAlias = Callable[[Iterable[str]], Mapping[str, str]]
 
 
-def over(tx: Tx) -> tuple[str, ...]:
-    """A sentence for each limit that this transaction is over, with what it takes from whom it unsettled."""
+#: Of a source, by its id, or of people without one: how it is called in a sentence, and its limits.
+LimitsOf: TypeAlias = Mapping[str | None, tuple[str, Limits]]
+_Counted: TypeAlias = tuple[Row[Any], list[Grant], Standing]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a transaction makes of all that standing rests on, and whom it unsettles.
+
+    It can be weighed when the transaction was rolled back, and nobody waits for it: ``gives`` is what each
+    group gives under it, ``approved`` who counts as approved by it, ``limits`` those that it says.
+    """
+
+    book: RuleBook
+    gives: Mapping[GroupId, tuple[Effect, ...]]
+    approved: frozenset[str]
+    limits: LimitsOf
+    concerned: tuple[PersonId, ...]
+
+
+def made_by(tx: Tx) -> Change | None:
+    """The change that this transaction makes. None: of nobody's standing."""
     marked = select(unsettled.c.person_id).where(
         unsettled.c.org_id == tx.org_id, unsettled.c.marked_at == tx.now
     )
-    concerned = sorted(
-        {PersonId(each) for each in tx.conn.execute(marked).scalars()} | tx.touched | tx.leaving
+    concerned = {PersonId(each) for each in tx.conn.execute(marked).scalars()} | tx.touched | tx.leaving
+    if not concerned:
+        return None
+    approved = (event.target_id for event in tx.events if event.kind == EventKind.PERSON_APPROVED)
+    return Change(
+        tx.book,
+        bindings.given(tx.conn, tx.org_id),
+        frozenset(approved),
+        limits_of(tx.conn, tx.book),
+        tuple(sorted(concerned)),
     )
+
+
+async def over(door: Door, change: Change) -> tuple[str, ...]:
+    """A sentence for each limit that the change is over, with what it takes from whom it unsettles.
+
+    Looked at in portions, each read for itself: the figures are as of who is there meanwhile.
+    """
     tally = Tally()
-    for first in range(0, len(concerned), _AT_ONCE):
-        rows = people_rows(tx.conn, tx.org_id, concerned[first : first + _AT_ONCE])
-        loaded = gather(tx.conn, tx.book, rows)
-        for person_id, row in loaded.rows.items():
-            before = [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())]
-            tally.add(row, before, tx.book.standing(loaded.facts[person_id]), tx.book.rules)
-    return tally.over(tx.conn, tx.book, lambda ids: names_in(tx.conn, tx.org_id, list(ids)))
+    for portion in _portions(change):
+        tally.add_all(
+            await door.read(partial(standings_after, change=change, portion=portion)), change.book.rules
+        )
+    return await door.read(lambda conn: _sentences(conn, change, tally))
+
+
+def over_at_once(tx: Tx, change: Change) -> tuple[str, ...]:
+    """The same within the transaction that makes it: whoever else writes waits for that."""
+    tally = Tally()
+    for portion in _portions(change):
+        tally.add_all(standings_after(tx.conn, change=change, portion=portion), change.book.rules)
+    return _sentences(tx.conn, change, tally)
+
+
+def _portions(change: Change) -> Iterator[Sequence[PersonId]]:
+    for first in range(0, len(change.concerned), _AT_ONCE):
+        yield change.concerned[first : first + _AT_ONCE]
+
+
+def standings_after(conn: Connection, *, change: Change, portion: Sequence[PersonId]) -> list[_Counted]:
+    """People, what they have as stored, and their standing as it would be."""
+    book = change.book
+    loaded = gather(conn, book, people_rows(conn, book.org_id, portion))
+    return [
+        (
+            row,
+            [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())],
+            book.standing(_changed(loaded.facts[person_id], person_id, change)),
+        )
+        for person_id, row in loaded.rows.items()
+    ]
+
+
+def _changed(facts: Facts, person_id: PersonId, change: Change) -> Facts:
+    memberships = tuple(
+        replace(each, effects=change.gives.get(each.group_id, each.effects)) for each in facts.memberships
+    )
+    return replace(facts, memberships=memberships, approved=facts.approved or person_id in change.approved)
+
+
+def _sentences(conn: Connection, change: Change, tally: Tally) -> tuple[str, ...]:
+    return tally.over(change.limits, lambda ids: names_in(conn, change.book.org_id, list(ids)))
 
 
 def refusal(held: Iterable[str], way_out: str) -> str:
@@ -81,11 +157,15 @@ class Tally:
         else:
             self._lost[owner].update(thing for thing, rank in old.items() if new.get(thing, -1) < rank)
 
+    def add_all(self, counted: Iterable[_Counted], rules: Rules) -> None:
+        for row, before, after in counted:
+            self.add(row, before, after, rules)
+
     @property
     def new_admins(self) -> int:
         return self._new_admins.total()
 
-    def over(self, conn: Connection, book: RuleBook, names_of: NamesOf) -> tuple[str, ...]:
+    def over(self, limits: LimitsOf, names_of: NamesOf) -> tuple[str, ...]:
         """A sentence for each limit that the change is over."""
         things = {target for lost in self._lost.values() for _, target in lost}
         names = names_of(things) if things else {}
@@ -93,7 +173,7 @@ class Tally:
         return tuple(
             sentence
             for owner in owners
-            for sentence in self._sentences(owner, *_limits_of(conn, book, owner), names)
+            for sentence in self._sentences(owner, *limits.get(owner, _WITHOUT_A_SOURCE), names)
         )
 
     def _sentences(
@@ -152,9 +232,13 @@ def _strengths(grants: Iterable[Grant], rules: Rules) -> dict[Thing, int]:
     return found
 
 
-def _limits_of(conn: Connection, book: RuleBook, owner: str | None) -> tuple[str, Limits]:
-    """How the owner is called in a sentence, and its limits."""
-    if owner is None or owner not in book.sources:
-        return "without a source", Limits()
-    source = find(conn, OrgId(book.org_id), SourceId(owner))
-    return f"of the source {source.name}", Limits(**source.declared().limits.model_dump())
+_WITHOUT_A_SOURCE = ("without a source", Limits())
+
+
+def limits_of(conn: Connection, book: RuleBook) -> LimitsOf:
+    """Those of each source of the organization."""
+    found = (find(conn, book.org_id, source_id) for source_id in book.sources)
+    return {
+        source.id: (f"of the source {source.name}", Limits(**source.declared().limits.model_dump()))
+        for source in found
+    }

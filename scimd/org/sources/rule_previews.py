@@ -28,7 +28,7 @@ from scimd.org.rulebook import RuleBook, SourceBook, by_value, rule_of, with_sou
 from scimd.org.runs import plan_ground
 from scimd.org.settling import standing_rows
 from scimd.org.settling.facts import gather, people_rows
-from scimd.org.sources.held_changes import Tally
+from scimd.org.sources.held_changes import Tally, limits_of
 from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Door
 
@@ -229,7 +229,7 @@ async def look(door: Door, wish: Wish, at_most: int | None = None) -> Preview:
             return {**wish.names, **names_in(conn, wish.source.org_id, list(ids))}
 
         names = names_of(targets)
-        held = tally.over(conn, wish.book, names_of)
+        held = tally.over(limits_of(conn, wish.book), names_of)
         return tuple(each.told(names) for each in shown), held, plan_ground.seats(conn, wish.source.org_id)
 
     people, held, seats = await door.read(told)
