@@ -78,11 +78,11 @@ async def test_while_an_edit_is_weighed_others_write(
         beside, known = list[str](), [row.name for row in await sources.list_sources(acme.door, acme.org_id)]
         weighed = first(monkeypatch, others_write)
         monkeypatch.setattr(held_changes, "over_at_once", never)
-        edit = file({"name": "new"}, rule=[{**WORK, "pattern": pattern}])
+        edit = file(rule=[{**WORK, "pattern": pattern}])
         (done,) = await declared_organizations.declare(acme.door, [edit])
         assert (done.outcome, list(done.held)) == (("updated", []) if pattern == "A*" else ("held", ["idp"]))
-        assert weighed[0].concerned == tuple(sorted(people))
-        assert len(beside) == len(weighed)
+        assert [change.concerned for change in weighed] == [tuple(sorted(people))]
+        assert len(beside) == 1
 
 
 async def _everybody(acme: House, monkeypatch: pytest.MonkeyPatch, edit: config.Organization) -> int:

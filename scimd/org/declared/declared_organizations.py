@@ -233,31 +233,31 @@ class _Tried:
 
 
 async def _to_hold(
-    door: Door, ctx: Context, wanted: config.Organization, never: Mapping[str, str]
-) -> Mapping[str, str]:
-    """What has to be held for the rest to count: mostly nothing, which one look shows."""
-    whole = await _tried(door, ctx, wanted, never)
-    if whole.never is None and not whole.over:
-        return never
-    return await _too_much(door, ctx, wanted, never)
-
-
-async def _too_much(
     door: Door, ctx: Context, wanted: config.Organization, never: Mapping[str, str], *, approved: bool = False
-) -> dict[str, str]:
-    """The same, found out by trying each part beside those that count.
+) -> Mapping[str, str]:
+    """What has to be held for the rest to count: mostly nothing more than ``never``, which one look shows.
 
-    ``never``: what is held whatever the rest is. ``approved``: also over the limits. What is held is tried
-    again where something counts since: what one source gives no more, another may give.
+    Else each part is tried beside those that count. What is held is tried again where something counts
+    since: what one source gives no more, another may give. ``approved``: also over the limits.
     """
+    seen: dict[frozenset[str], str] = {}  # by what is held: why the rest cannot count, if it cannot
+
+    async def against(held: Mapping[str, str]) -> str:
+        tried = frozenset(held)
+        if tried not in seen:
+            found = await _tried(door, ctx, wanted, held)
+            seen[tried] = found.never or ("" if approved else " ".join(found.over))
+        return seen[tried]
+
+    if not await against(never):
+        return never
     waiting = await door.read(lambda conn: _parts(conn, ctx.org_id, wanted))
     while True:
         held = dict(never)
         refused: list[tuple[str, ...]] = []
         for at, part in enumerate(waiting):
             later = dict.fromkeys((name for each in waiting[at + 1 :] for name in each), "")
-            tried = await _tried(door, ctx, wanted, later | held)
-            if why := tried.never or (not approved and " ".join(tried.over)):
+            if why := await against(later | held):
                 held |= {name: why for name in part if name not in held}
                 refused.append(part)
         if len(refused) == len(waiting):
@@ -328,10 +328,11 @@ async def look(door: Door, ctx: Context, wanted: config.Organization) -> Look:
     """
     names = await _changing(door, ctx.org_id, wanted)
     rest = await _tried(door, ctx, wanted, dict.fromkeys(names, ""))
-    never = others = await _contradicted(door, wanted)
+    others = await _contradicted(door, wanted)
+    never: Mapping[str, str] = others
     whole = await _tried(door, ctx, wanted, never) if names else rest
     if whole.never is not None:
-        never = await _too_much(door, ctx, wanted, others, approved=True)
+        never = await _to_hold(door, ctx, wanted, others, approved=True)
         whole = await _tried(door, ctx, wanted, never)
     return Look(
         [*([ITSELF] if rest.changed else []), *names],
