@@ -231,6 +231,12 @@ class Hand:
         since = 0.0 if raw is None else raw.wire.waiting_since
         return Wait(job, process, since) if job is not None and process is not None and since else None
 
+    @property
+    def answered_at(self) -> float:
+        """When the server last answered, on time.monotonic."""
+        raw = self._raw
+        return 0.0 if raw is None else raw.wire.answered_at
+
     def _lost(self, exc: Exception, job: Job) -> bool:
         return bool(self._raw.closed) or connection_lost(exc, writing=job.writing)
 
@@ -246,9 +252,9 @@ class Watched:
 
     A server that is cut off without a word (a dropped route, a hung proxy) answers nothing, and TCP
     notices late or never. So whoever has waited a second has the server asked, on a connection of
-    its own, whether it is there; if not, all who wait are answered and their sockets are shut. If it is,
-    it may itself wait for those whose connections were lost (``postgres_lost``): they are answered so, and
-    older connections are used no more.
+    its own, whether it is there; if not, and nobody else was answered meanwhile, all who wait are
+    answered and their sockets are shut. If it is, it may itself wait for those whose connections were
+    lost (``postgres_lost``): they are answered so, and older connections are used no more.
     """
 
     dialect: Literal["postgresql"] = "postgresql"
@@ -333,13 +339,17 @@ class Watched:
         limit_s = self._tuning.silence_s * 0.8
         for _ in range(_PROBES):
             began = time.monotonic()
-            if await self._says_something(self._address, limit_s):
+            if await self._says_something(self._address, limit_s) or self._answered_since(began):
                 return True
             # Where this process stood still meanwhile, the answer may lie there unread: ask again.
             if time.monotonic() - began < 1.2 * limit_s:
                 break
         self._cut_offs += 1
         return False
+
+    def _answered_since(self, moment: float) -> bool:
+        """Whether anybody was answered: a server that is busy may take no new connection for a while."""
+        return any(hand.answered_at >= moment for hand in self._hands) or self.eye.answered_since(moment)
 
     async def _says_something(self, address: tuple[str, int], within_s: float) -> bool:
         try:

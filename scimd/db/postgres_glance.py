@@ -130,7 +130,7 @@ class Glance:
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
-        for line in (*self._snapshots, *((self._shared,) if self._shared else ())):
+        for line in self._lines:
             line.lose(NoGlance())
 
     # ------------------------------------------------------------------ connections for snapshots
@@ -211,8 +211,16 @@ class Glance:
                 if not waiting.done():
                     waiting.set_exception(why if isinstance(why, DatabaseUnavailable) else NoGlance())
 
+    @property
+    def _lines(self) -> tuple[Line, ...]:
+        return (*self._snapshots, *((self._shared,) if self._shared else ()))
+
+    def answered_since(self, moment: float) -> bool:
+        """Whether the server answered anything since this moment of time.monotonic."""
+        return any(line.answered_at >= moment for line in self._lines)
+
     async def _ask_whether_there(self) -> None:
-        lines = (*self._snapshots, *((self._shared,) if self._shared else ()))
+        lines = self._lines
         if await self._answers():
             lost = await self._find_lost({line.process for line in lines if line.process and line.silent})
             # Of those that nobody asks at present none is known to be better: they are opened anew.

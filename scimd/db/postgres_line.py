@@ -56,6 +56,8 @@ class Line:
         self._refused: psycopg.Error | None = None  # the first in the present stretch
         self._send_due = False
         self._heard_at = 0.0
+        #: When the server last answered, on time.monotonic.
+        self.answered_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.loop.add_reader(self._fileno, self._readable)
 
@@ -153,6 +155,7 @@ class Line:
             self.lose(self._refused or exc)
 
     def _take(self, result: PGresult) -> None:
+        self.answered_at = self._heard_at
         kind, query = self._speech.sent.popleft()
         status = result.status
         if kind is Kind.SYNC:

@@ -147,6 +147,8 @@ class Wire:
         self.posting = True
         #: Since when the answer is waited for, on time.monotonic; 0: it is not.
         self.waiting_since = 0.0
+        #: When the server last answered, on time.monotonic.
+        self.answered_at = 0.0
 
     # ------------------------------------------------------------------ statements
 
@@ -302,4 +304,5 @@ class Wire:
         while (result := self._speech.answer()) is None:
             self._poll.poll()
             self._speech.pgconn.consume_input()
+        self.answered_at = time.monotonic()
         return result

@@ -32,8 +32,8 @@ _KILL = (
 )
 
 
-#: Twice as long as scimd's own: a server that lives answers in time on a machine that is busy, too.
-_SILENCE_S = 2.0
+#: Three times as long as scimd's own: a server that lives answers in time on a machine that is busy, too.
+_SILENCE_S = 3.0
 
 
 def sleeps(url: str) -> bool:
@@ -375,11 +375,40 @@ async def test_connections_that_were_left_open_and_dead_are_told_within_two_seco
             assert await database.write(add(100 * attempt + 50)) == 100 * attempt + 50
 
 
+class Crowd(Hole):
+    """While it is ``full``, whoever comes is left standing, as by a server that is too busy for them."""
+
+    full = False
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.full:
+            await super()._accept(reader, writer)
+            return
+        with contextlib.suppress(OSError), contextlib.closing(writer):
+            await reader.read(-1)  # until they give up
+
+
+async def test_a_server_too_busy_for_new_connections_is_there_while_it_answers_others(
+    postgres_url: str,
+) -> None:
+    tuning = Tuning(pool_size=2, silence_s=_SILENCE_S, timeout_s=AT_MOST_S)
+    sleep = text(f"SELECT pg_sleep({2.5 * _SILENCE_S})")
+    crowd = Crowd(postgres_url)
+    async with crowd.open() as url, opened(url, tuning) as database:
+        await asyncio.gather(*(database.write(add(n)) for n in range(4)))
+        crowd.full = True
+        sleeping = asyncio.create_task(database.write(lambda conn: conn.execute(sleep).all()))
+        n = 10
+        while not sleeping.done():
+            await database.write(add(n := n + 1))
+        assert len(await sleeping) == 1
+
+
 async def test_whoever_has_not_come_to_read_the_answer_is_not_lost(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a machine that is busy: the server waits for us then."""
-    read, stalls = Wire._read, iter([3 * _SILENCE_S])
+    read, stalls = Wire._read, iter([2 * _SILENCE_S])
 
     def late(wire: Wire) -> Any:
         if wire.waiting_since:
@@ -397,7 +426,7 @@ async def test_whoever_has_not_come_to_read_the_answer_is_not_lost(
 async def test_whoever_thinks_between_statements_is_not_lost(postgres_url: str) -> None:
     def body(conn: Connection) -> int:
         add(1)(conn)
-        time.sleep(2.5 * _SILENCE_S)
+        time.sleep(1.5 * _SILENCE_S)
         return add(2)(conn)
 
     async with opened(postgres_url, Tuning(silence_s=_SILENCE_S, timeout_s=AT_MOST_S)) as database:
