@@ -8,10 +8,10 @@ import typer
 
 from scimd.cli.common import ConfigOption, JsonOption, always, operator, run, said
 from scimd.config import Config
-from scimd.org.authentication import links
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import SYSTEM
 from scimd.org.tx import Door
+from scimd.org.users import first_admins
 
 app = typer.Typer(name="admin", help="Account Admins and operators.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def create(
     async def work(door: Door, loaded: Config) -> str:
         if org == SYSTEM:  # before `serve` ran for the first time, which makes it
             await organizations.ensure_system(door)
-        token = await links.create_admin(door, org, email, operator())
+        token = await first_admins.create_admin(door, org, email, operator())
         return f"{loaded.server.public_url}/sign-in/{token}"
 
     link = run(config, work, makes=always if org == SYSTEM else None)

@@ -19,12 +19,12 @@ from scimd.cli.common import context, err, operator, out
 from scimd.cli.demo_people import DemoPerson
 from scimd.config import ConfigError
 from scimd.core.endpoints import BASE_PATH
-from scimd.org.authentication import links
 from scimd.org.organizations import organizations
 from scimd.org.runs import runs
 from scimd.org.sources import sources
 from scimd.org.tokens import tokens
 from scimd.org.tx import Door
+from scimd.org.users import first_admins
 
 FOLDER = Path(".demo")
 _SEATS, _IN_DIRECTORY, _PUSHED = 50, 300, 40
@@ -119,7 +119,7 @@ def run() -> None:
 
     async def push(door: Door, address: str) -> None:
         # The admin comes first: a seat, too, is taken by hand or not at all.
-        said.append(await links.create_admin(door, "meridian", _ADMIN, operator(), valid_s=86_400))
+        said.append(await first_admins.create_admin(door, "meridian", _ADMIN, operator(), valid_s=86_400))
         said.append(await _push(door, address))
 
     async def ready(door: Door) -> None:

@@ -22,7 +22,7 @@ from scimd.db import tables
 from scimd.db.engine import Database
 from scimd.http import app as http_app
 from scimd.org.audit import audit
-from scimd.org.authentication import links, sign_in
+from scimd.org.authentication import sign_in
 from scimd.org.grants import seats
 from scimd.org.invitations import invitation_changes
 from scimd.org.organizations import organizations
@@ -33,7 +33,7 @@ from scimd.org.sources.sources import NewSource, SourceRecord, as_json
 from scimd.org.tokens import api_tokens, tokens
 from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings
-from scimd.org.users import local_people, purging
+from scimd.org.users import first_admins, local_people, purging
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver
 from scimd.scim import app as scim_app
@@ -160,7 +160,7 @@ class Company:
         await sources.create(self.door, ctx, directory)
         token = await tokens.create(self.door, ctx, scim.id, "t", "default", None, None)
         api = await api_tokens.create_service(self.door, ctx, "robot", BUILT_IN[ACCOUNT_ADMIN].permissions)
-        link = await links.create_admin(self.door, slug, f"ada@{slug}.example", OPERATOR)
+        link = await first_admins.create_admin(self.door, slug, f"ada@{slug}.example", OPERATOR)
         admin = await sign_in.by_link(self.door, link, ip="127.0.0.1", user_agent="tests")
         return Organization(org.id, slug, token.token, api.token, SCRIPTS[slug], scim, admin.session)
 

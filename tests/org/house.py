@@ -20,7 +20,7 @@ from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, EffectKind
 from scimd.db.engine import Database, Tuning
 from scimd.db.tables import people
 from scimd.org.audit import audit
-from scimd.org.grants import promotion
+from scimd.org.grants import manual_grants, promotion
 from scimd.org.groups import groups
 from scimd.org.groups.groups import AssertedGroup, AssertGroup
 from scimd.org.organizations import organizations
@@ -33,7 +33,6 @@ from scimd.org.sources.sources import NewSource
 from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 from scimd.org.users import people as door_people
-from scimd.org.users import returning
 from scimd.org.users.incoming import Asserted, AssertUser
 from scimd.org.users.leaving import Dropped, DropUser
 from tests.support.database import ready
@@ -134,7 +133,7 @@ class House:
     ) -> None:
         """An admin gives them that by hand."""
         given = PersonId(person_id), kind, target, "admin", project_role
-        await self.run(lambda tx: returning.grant_by_hand(tx, *given), self.as_admin())
+        await self.run(lambda tx: manual_grants.give(tx, *given), self.as_admin())
 
     async def group(self, name: str, *members: str, ctx: Context | None = None) -> GroupId:
         (made,) = await self.push_groups(group(name, *members), ctx=ctx)

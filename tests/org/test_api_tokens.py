@@ -23,14 +23,14 @@ from scimd.core.people import PersonId, TokenId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.tables import access_tokens, events, metadata, unsettled
 from scimd.db.tables import api_tokens as rows
-from scimd.org.authentication import links, sessions, sign_in
+from scimd.org.authentication import sessions, sign_in
 from scimd.org.mails import expiring
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tokens import api_tokens, oauth, tokens
 from scimd.org.tokens.api_tokens import PERMISSIONS
 from scimd.org.tx import Actor, Context
-from scimd.org.users import admin_reads
+from scimd.org.users import admin_reads, first_admins
 from tests.org.acme import OPERATOR, PASSWORD, House, opened
 
 WHOLE = BUILT_IN[ACCOUNT_ADMIN].permissions
@@ -42,7 +42,7 @@ def as_person(acme: House, person_id: str, permissions: frozenset[str] = frozens
 
 
 async def admin(acme: House, address: str = "ada@acme.example") -> PersonId:
-    await links.create_admin(acme.door, "acme", address, OPERATOR)
+    await first_admins.create_admin(acme.door, "acme", address, OPERATOR)
     return await admin_reads.find_person(acme.door, acme.org.id, address)
 
 
@@ -173,7 +173,7 @@ async def test_who_reads_needs_no_room_to_write(
 ) -> None:
     """That somebody came is written down where it can be (F7)."""
     made = await api_tokens.create_service(acme.door, acme.ctx, "x", ["users.read"])
-    link = await links.create_admin(acme.door, "acme", "ada@acme.example", OPERATOR)
+    link = await first_admins.create_admin(acme.door, "acme", "ada@acme.example", OPERATOR)
     signed_in = await sign_in.by_link(acme.door, link, ip="", user_agent="")
     acme.clock.now += timedelta(minutes=10)
 

@@ -12,10 +12,9 @@ from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, 
 from scimd.core.people import DecisionId, OrgId, PersonId, RoleName
 from scimd.db.tables import assertions, events, grants, people
 from scimd.db.tables import projects as project_rows
-from scimd.org.authentication import links
 from scimd.org.decisions import decisions
 from scimd.org.decisions.decisions import DecisionRecord, NewDecision, Option
-from scimd.org.grants import named, project_upkeep, projects
+from scimd.org.grants import manual_grants, named, project_upkeep, projects
 from scimd.org.groups import scim_groups
 from scimd.org.identities import linking
 from scimd.org.settling.unsettled import settle_marked
@@ -23,7 +22,7 @@ from scimd.org.sources import rule_changes
 from scimd.org.sources.rule_changes import Body, Edit
 from scimd.org.sources.rule_previews import Preview
 from scimd.org.tx import Actor, Context
-from scimd.org.users import returning
+from scimd.org.users import first_admins
 from tests.org.acme import OPERATOR
 from tests.org.acme import House as Acme
 from tests.org.house import House, group, house, user
@@ -124,7 +123,7 @@ async def only_item(home: House, kind: str) -> DecisionRecord:
 
 
 async def test_after_the_answer_link_the_providers_retry_succeeds(home: House) -> None:
-    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    await first_admins.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
     for _ in range(3):
         with pytest.raises(NotUnique) as refused:
             await home.create("ann")
@@ -137,7 +136,7 @@ async def test_after_the_answer_link_the_providers_retry_succeeds(home: House) -
 
 
 async def test_after_the_answer_separate_nothing_is_linked(home: House) -> None:
-    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    await first_admins.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
     with pytest.raises(NotUnique):
         await home.create("ann")
     await decisions.answer(home.door, home.as_admin(), (await only_item(home, "collision")).id, "separate")
@@ -149,7 +148,7 @@ async def test_after_the_answer_separate_nothing_is_linked(home: House) -> None:
 async def test_giving_back_restores_what_a_hand_had_given(home: House) -> None:
     ann = PersonId((await home.create("ann")).person_id)
     by_hand = ("role", "auditor", "an admin")
-    await home.run(lambda tx: returning.grant_by_hand(tx, ann, *by_hand))  # type: ignore[arg-type]
+    await home.run(lambda tx: manual_grants.give(tx, ann, *by_hand))  # type: ignore[arg-type]
     assert "auditor" in (await home.person(ann)).roles
     await home.change(ann, active=False)
     (back,) = await home.push(user("ann", external_id="x-other"))
@@ -177,10 +176,10 @@ async def test_the_question_of_a_return_names_what_it_would_give_back(home: Hous
 async def test_what_a_hand_has_given_by_now_is_not_given_back_twice(home: House) -> None:
     ann = PersonId((await home.create("ann")).person_id)
     by_hand = ("role", "auditor", "an admin")
-    await home.run(lambda tx: returning.grant_by_hand(tx, ann, *by_hand))  # type: ignore[arg-type]
+    await home.run(lambda tx: manual_grants.give(tx, ann, *by_hand))  # type: ignore[arg-type]
     await home.change(ann, active=False)
     await home.push(user("ann", external_id="x-other"))
-    await home.run(lambda tx: returning.grant_by_hand(tx, ann, *by_hand))  # type: ignore[arg-type]
+    await home.run(lambda tx: manual_grants.give(tx, ann, *by_hand))  # type: ignore[arg-type]
     before = await home.rows(grants)
     await decisions.answer(home.door, home.as_admin(), (await only_item(home, "return")).id, "give_back")
     assert await home.rows(grants) == before
@@ -284,9 +283,9 @@ async def test_an_address_is_asked_for_again_only_when_its_holder_has_left_it(ho
 
 async def test_nobody_gives_back_a_role_above_their_own(home: House) -> None:
     ann = PersonId((await home.create("ann")).person_id)
-    await home.run(lambda tx: returning.grant_by_hand(tx, ann, "role", "account-admin", "an admin"))
+    await home.run(lambda tx: manual_grants.give(tx, ann, "role", "account-admin", "an admin"))
     bob = PersonId((await home.create("bob")).person_id)
-    await home.run(lambda tx: returning.grant_by_hand(tx, bob, "role", "account-admin", "an admin"))
+    await home.run(lambda tx: manual_grants.give(tx, bob, "role", "account-admin", "an admin"))
     await home.change(ann, active=False)
     await home.push(user("ann", external_id="x-other"))
     item = await only_item(home, "return")
@@ -297,7 +296,7 @@ async def test_nobody_gives_back_a_role_above_their_own(home: House) -> None:
 
 
 async def test_nobody_links_an_entry_to_an_account_above_their_own(home: House) -> None:
-    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    await first_admins.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
     with pytest.raises(NotUnique):
         await home.create("ann")
     item = await only_item(home, "collision")
@@ -339,7 +338,7 @@ async def test_whoever_comes_back_twice_is_asked_about_once_with_what_both_times
 
 
 async def test_the_audit_tells_which_questions_and_answers_a_link_by_hand_ends(home: House) -> None:
-    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    await first_admins.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
     with pytest.raises(NotUnique):
         await home.create("ann")
     asked = await only_item(home, "collision")

@@ -12,11 +12,12 @@ from scimd.core.errors import AnswerLost, TooManyRequests
 from scimd.core.people import PersonId
 from scimd.db import tables as t
 from scimd.org import idempotency, lately
-from scimd.org.authentication import attempts, forgotten, links, sessions, sign_in
+from scimd.org.authentication import attempts, forgotten, sessions, sign_in
 from scimd.org.invitations import inviting
 from scimd.org.invitations.inviting import Wish
 from scimd.org.tokens import api_tokens, tokens
 from scimd.org.tx import DoorSettings, Tx
+from scimd.org.users import first_admins
 from tests.org import acme as company
 from tests.org.house import house
 
@@ -108,7 +109,7 @@ async def test_what_is_used_after_the_clock_was_ahead_was_used_now(database_url:
     async with company.house(database_url) as acme:
         pushed = await tokens.create(acme.door, acme.ctx, (await acme.source()).id, "t")
         service = await api_tokens.create_service(acme.door, acme.ctx, "x", ["users.read"])
-        link = await links.create_admin(acme.door, "acme", "ada@acme.example", company.OPERATOR)
+        link = await first_admins.create_admin(acme.door, "acme", "ada@acme.example", company.OPERATOR)
         signed_in = await sign_in.by_link(acme.door, link, ip="", user_agent="")
         last = tokens.LastUsed(acme.door)
 

@@ -13,12 +13,11 @@ from scimd.core.people import PersonId, ProjectId
 from scimd.db import tables
 from scimd.db.tables import decisions, events, grants, people, sources
 from scimd.org import timekeeping
-from scimd.org.authentication import links
 from scimd.org.decisions import decisions as items
 from scimd.org.decisions import moot
 from scimd.org.grants import project_upkeep, projects
 from scimd.org.identities import detaching, merging
-from scimd.org.users import gates, local_people, purging
+from scimd.org.users import first_admins, gates, local_people, purging
 from scimd.org.users.local_people import Edit, NewPerson
 from tests.org.acme import OPERATOR
 from tests.org.house import House, group, house, user
@@ -217,7 +216,7 @@ async def test_all_organizations_are_looked_at_and_many_items(
 ) -> None:
     monkeypatch.setattr(moot, "_AT_ONCE", 2)
     for name in ("ann", "bob", "eve"):
-        await links.create_admin(acme.door, "acme", f"{name}@acme.example", OPERATOR)
+        await first_admins.create_admin(acme.door, "acme", f"{name}@acme.example", OPERATOR)
         with pytest.raises(NotUnique):
             await acme.create(name)
     assert await timekeeping.close_moot_questions(acme.door) == 0

@@ -22,11 +22,12 @@ from scimd.core.people import PersonId
 from scimd.core.resource import unpack
 from scimd.db import tables as t
 from scimd.org.authentication import forgotten, links, sign_in
+from scimd.org.grants import manual_grants
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import Actor
-from scimd.org.users import people, returning
+from scimd.org.users import people
 from tests.org.house import House, house, user
 
 # ------------------------------------------------------------------------------ identity
@@ -303,7 +304,8 @@ async def test_return_by_name_alone_begins_anew_and_asks(database_url: str) -> N
         ]
         given, kept_since = item.facts["grants"], item.opened_at
         await acme.run(
-            lambda tx: returning.give_back(tx, PersonId(made.person_id), given, kept_since), acme.as_admin()
+            lambda tx: manual_grants.give_back(tx, PersonId(made.person_id), given, kept_since),
+            acme.as_admin(),
         )
         assert (await acme.person(made.person_id)).primary_role == "auditor"
 

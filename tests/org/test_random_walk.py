@@ -32,11 +32,11 @@ from scimd.db.tables import (
     unsettled,
     waiting,
 )
-from scimd.org.grants import assignments, named, project_upkeep
+from scimd.org.grants import assignments, manual_grants, named, project_upkeep
 from scimd.org.groups import groups as door_groups
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import DoorSettings
-from scimd.org.users import admin_reads, returning
+from scimd.org.users import admin_reads
 from tests.org.house import House, group, house, user
 
 NAMES = [f"p{n}" for n in range(14)]
@@ -173,7 +173,7 @@ class Walk:
             person_id = self.chance.choice(rows).id
             role = self.chance.choice(["account-admin", "manager"])
             await self.acme.run(
-                lambda tx: returning.grant_by_hand(tx, person_id, "role", role, "a"), self.acme.as_admin()
+                lambda tx: manual_grants.give(tx, person_id, "role", role, "a"), self.acme.as_admin()
             )
 
     async def give(self) -> None:

@@ -26,13 +26,13 @@ from scimd.core.errors import (
 from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes
 from scimd.db.tables import second_factors as factor_rows
-from scimd.org.authentication import links, second_factors, second_step, sessions, sign_in, tickets
+from scimd.org.authentication import second_factors, second_step, sessions, sign_in, tickets
 from scimd.org.authentication.second_step import Proof
 from scimd.org.authentication.sessions import SessionHolder
 from scimd.org.authentication.sign_in import SignedIn
 from scimd.org.tokens.sealing import NotSealedHere, unseal
 from scimd.org.tx import Actor, Context
-from scimd.org.users import gates
+from scimd.org.users import first_admins, gates
 from tests.org.acme import OPERATOR, PASSWORD, House, house
 from tests.org.looks import attempts_of
 from tests.support.sign_in_links import sign_in_link
@@ -327,7 +327,7 @@ def test_who_must_have_a_second_factor(policy: Any, permissions: set[str], deman
 
 async def test_admin_without_a_second_factor_can_do_nothing_but_set_one_up(database_url: str) -> None:
     async with house(database_url, second_factor="managers") as acme:
-        token = await links.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
+        token = await first_admins.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
         done = await sign_in.by_link(acme.door, token, ip=HERE, user_agent="tests")
         holder = await holder_of(acme, done.session)
         assert (holder.must_enrol, holder.permissions) == (True, frozenset())

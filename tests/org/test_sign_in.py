@@ -26,7 +26,7 @@ from scimd.org.authentication import forgotten, links, sessions, sign_in
 from scimd.org.authentication.sign_in import SignedIn
 from scimd.org.organizations import organizations
 from scimd.org.tx import Actor, Context
-from scimd.org.users import local_people
+from scimd.org.users import first_admins, local_people
 from tests.org.acme import OPERATOR, PASSWORD, House, house
 from tests.org.looks import attempts_of
 from tests.support.sign_in_links import sign_in_link
@@ -250,7 +250,7 @@ async def test_a_cookie_that_is_none_is_nobody(acme: House, cookie: str) -> None
 
 
 async def test_the_first_admin_signs_in_by_link_once_and_sets_a_password(acme: House) -> None:
-    token = await links.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
+    token = await first_admins.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
     page = await links.look(acme.door, token, "sign_in")
     assert (page.organization, page.address) == ("Acme", "root@acme.example")
     done = await sign_in.by_link(acme.door, token, ip=HERE, user_agent="tests")
@@ -266,14 +266,14 @@ async def test_the_first_admin_signs_in_by_link_once_and_sets_a_password(acme: H
 
 
 async def test_nobody_is_mailed_when_an_admin_is_made(acme: House) -> None:
-    await links.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
+    await first_admins.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
     assert await acme.mails() == []
 
 
 async def test_an_operator_is_an_admin_of_the_system(acme: House) -> None:
     await organizations.ensure_system(acme.door)
     await organizations.ensure_system(acme.door)
-    token = await links.create_admin(acme.door, "system", "op@acme.example", OPERATOR)
+    token = await first_admins.create_admin(acme.door, "system", "op@acme.example", OPERATOR)
     done = await sign_in.by_link(acme.door, token, ip=HERE, user_agent="tests")
     holder = await sessions.by_cookie(acme.door, done.session)
     assert holder is not None
@@ -283,14 +283,14 @@ async def test_an_operator_is_an_admin_of_the_system(acme: House) -> None:
 async def test_an_admin_needs_a_seat(database_url: str) -> None:
     async with house(database_url, seats=0) as acme:
         with pytest.raises(SeatLimitReached):
-            await links.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
+            await first_admins.create_admin(acme.door, "acme", "root@acme.example", OPERATOR)
         assert await acme.rows(people) == []
 
 
 async def test_somebody_who_is_there_becomes_an_admin_once(acme: House) -> None:
     person = await dana(acme)
     for _ in range(2):
-        await links.create_admin(acme.door, "acme", ADDRESS, OPERATOR)
+        await first_admins.create_admin(acme.door, "acme", ADDRESS, OPERATOR)
     assert (await acme.person(person)).roles[0] == "account-admin"
     assert len(await acme.rows(people)) == 1
 
@@ -298,7 +298,7 @@ async def test_somebody_who_is_there_becomes_an_admin_once(acme: House) -> None:
 @pytest.mark.parametrize("email", ["", "root", "a@b.example, c@d.example", "a@b.example\r\nBcc: x@y.example"])
 async def test_an_admin_has_one_address(acme: House, email: str) -> None:
     with pytest.raises(InvalidValue):
-        await links.create_admin(acme.door, "acme", email, OPERATOR)
+        await first_admins.create_admin(acme.door, "acme", email, OPERATOR)
 
 
 async def test_a_sign_in_link_lives_for_a_quarter_of_an_hour_and_the_newest_alone(acme: House) -> None:

@@ -21,9 +21,9 @@ from yarl import URL
 
 from scimd.core.people import PersonId
 from scimd.db import tables
+from scimd.org.grants import manual_grants
 from scimd.org.sources import source_states
 from scimd.org.tokens import tokens
-from scimd.org.users import returning
 from tests.scim.serving import Client, Installation, Reply, reading
 from tests.support.patience import AT_MOST_S, promptly
 
@@ -62,7 +62,7 @@ async def test_every_way_to_a_protected_person_gets_the_same_answer(scimd: Insta
     user = (await idp.user("ann", emails=[{"value": "ann@example.com"}]))["id"]
     await scimd.door.run(
         scimd.context(org),
-        lambda tx: returning.grant_by_hand(tx, PersonId(user), "role", "account-admin", "tests"),
+        lambda tx: manual_grants.give(tx, PersonId(user), "role", "account-admin", "tests"),
     )
     before = (await idp.get(f"/Users/{user}")).json
     details = set()

@@ -10,8 +10,8 @@ from sqlalchemy import Row, Table, select, update
 from scimd.core.attributes import ENTERPRISE_URN, SCIMD_URN
 from scimd.core.people import PersonId
 from scimd.db import tables as t
+from scimd.org.grants import manual_grants
 from scimd.org.tx import Context
-from scimd.org.users import returning
 from scimd.scim.quirks.profiles import PROFILES
 from tests.scim.serving import OPERATOR, Client, Installation
 
@@ -44,7 +44,7 @@ async def by_hand(scimd: Installation, client: Client, user_id: str) -> None:
     await scimd.door.db.write(lambda conn: conn.execute(accepted).close())
     ctx = Context(client.org_id, OPERATOR, "cli", "tests")
     await scimd.door.run(
-        ctx, lambda tx: returning.grant_by_hand(tx, PersonId(user_id), "role", "auditor", "admin")
+        ctx, lambda tx: manual_grants.give(tx, PersonId(user_id), "role", "auditor", "admin")
     )
 
 

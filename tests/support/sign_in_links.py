@@ -8,7 +8,7 @@ from scimd.org.tx import Context, Door, Tx
 
 
 async def sign_in_link(door: Door, ctx: Context, person_id: PersonId) -> str:
-    """The token of a new link, made as ``links.create_admin`` makes it."""
+    """The token of a new link, made as ``first_admins.create_admin`` makes it."""
 
     def body(tx: Tx) -> str:
         link_id = links.make(tx, person_id, "sign_in", links.SIGN_IN_VALID_S)

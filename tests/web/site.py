@@ -24,7 +24,6 @@ from scimd.db.engine import Database
 from scimd.db.tables import invitations as invitation_rows
 from scimd.http import app as http_app
 from scimd.org.audit import audit
-from scimd.org.authentication import links
 from scimd.org.decisions import decisions
 from scimd.org.decisions.decisions import NewDecision, Option
 from scimd.org.groups import groups
@@ -38,7 +37,7 @@ from scimd.org.sources import sources
 from scimd.org.sources.sources import NewSource, SourceRecord
 from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
-from scimd.org.users import people
+from scimd.org.users import first_admins, people
 from scimd.org.users.people import AssertUser
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
@@ -90,7 +89,7 @@ class Site:
             yield session
 
     async def sign_in_link(self, email: str = ADMIN, *, org: str = "acme") -> str:
-        return await links.create_admin(self.door, org, email, OPERATOR)
+        return await first_admins.create_admin(self.door, org, email, OPERATOR)
 
     async def sign_in_link_of(self, person_id: PersonId) -> str:
         return await sign_in_link(self.door, self.ctx, person_id)

@@ -19,11 +19,11 @@ from scimd.db.tables import assertions, people
 from scimd.org import permissions
 from scimd.org.decisions import decisions
 from scimd.org.decisions.decisions import DecisionRecord, needed_for
-from scimd.org.grants import bindings
+from scimd.org.grants import bindings, manual_grants
 from scimd.org.identities import linking, merged
 from scimd.org.settling import profiles
 from scimd.org.tx import Tx
-from scimd.org.users import by_hand, returning
+from scimd.org.users import by_hand
 
 
 def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
@@ -43,7 +43,7 @@ def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
         case "return", "give_back":
             person_id = merged.who(tx.conn, tx.org_id, facts["person_id"])
             by_hand.must_reach(tx, person_id)
-            returning.give_back(tx, person_id, facts["grants"], item.opened_at)
+            manual_grants.give_back(tx, person_id, facts["grants"], item.opened_at)
         case "shared_address", "again":
             by_hand.must_reach(tx, PersonId(facts["person_id"]))
             _look_again(tx, item)

@@ -18,8 +18,9 @@ from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.engine import LostRace
 from scimd.db.tables import grants, licences, people, projects, teams
 from scimd.org import permissions
+from scimd.org.grants import manual_grants
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.users import by_hand, returning
+from scimd.org.users import by_hand
 
 # ------------------------------------------------------------------------------ roles
 
@@ -39,7 +40,7 @@ async def set_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName
         if role == USER:
             _no_rule_gives(tx, person_id, "role", apart_from=USER)
         if held or role != USER:
-            returning.end_by_hand(tx, held)
+            manual_grants.end(tx, held)
             _give(tx, person_id, "role", role)
 
     await _change_roles(door, ctx, person_id, body)
@@ -87,7 +88,7 @@ def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
         known = ", ".join(sorted(tx.book.rules.roles))
         raise InvalidValue("role", f"there is no role {role!r} here; there are {known}")
     by_hand.must_hold(tx.ctx, found)
-    if not returning.is_there(tx, "role", role):
+    if not manual_grants.is_there(tx, "role", role):
         raise LostRace  # deleted since the book was read
     return found
 
@@ -112,7 +113,7 @@ async def set_project(
         by_hand.wants_seat(tx, person_id)
         held = _by_hand(tx, person_id, "project", project_id)
         if [row.project_role for row in held] != [role]:
-            returning.end_by_hand(tx, held)
+            manual_grants.end(tx, held)
             _give(tx, person_id, "project", project_id, role)
 
     await door.run(ctx, body)
@@ -167,7 +168,7 @@ async def set_team(door: Door, ctx: Context, person_id: PersonId, team_id: TeamI
             _must_exist(tx, "team", team_id)
         if [row.target for row in held] == ([team_id] if team_id else []):
             return
-        returning.end_by_hand(tx, held)
+        manual_grants.end(tx, held)
         if team_id is not None:
             _give(tx, person_id, "team", team_id)
 
@@ -239,7 +240,7 @@ def assign_more(
     more = {key: value for key, value in (wanted or {}).items() if key not in held}
     teams_held = _by_hand(tx, person_id, "team")
     if team_id is not None and [row.target for row in teams_held] != [team_id]:
-        returning.end_by_hand(tx, teams_held)
+        manual_grants.end(tx, teams_held)
     elif teams_held:
         team_id = None
     assign_new(tx, person_id, role, more, team_id)
@@ -250,9 +251,9 @@ def assign_instead(
 ) -> None:
     """Role and projects of an invitation that is edited, in place of those by hand; None stays."""
     if role is not None:
-        returning.end_by_hand(tx, _by_hand(tx, person_id, "role"))
+        manual_grants.end(tx, _by_hand(tx, person_id, "role"))
     if wanted is not None:
-        returning.end_by_hand(tx, _by_hand(tx, person_id, "project"))
+        manual_grants.end(tx, _by_hand(tx, person_id, "project"))
     assign_new(tx, person_id, role or USER, wanted, None)
 
 
@@ -291,7 +292,7 @@ def _by_hand(tx: Tx, person_id: PersonId, kind: EffectKind, target: str | None =
 def _give(
     tx: Tx, person_id: PersonId, kind: EffectKind, target: str, project_role: RoleName | None = None
 ) -> None:
-    returning.grant_by_hand(tx, person_id, kind, target, tx.ctx.actor.name, project_role)
+    manual_grants.give(tx, person_id, kind, target, tx.ctx.actor.name, project_role)
 
 
 def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> None:
@@ -299,7 +300,7 @@ def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> No
     if not held:
         _no_rule_gives(tx, person_id, kind, target)
         raise NotFound(kind, target, _has_none(tx, person_id, kind, target))
-    returning.end_by_hand(tx, held)
+    manual_grants.end(tx, held)
 
 
 def _has_none(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> str:
@@ -345,7 +346,7 @@ def _no_rule_gives(
 
 
 def _must_exist(tx: Tx, kind: Literal["team", "licence"], target: str) -> None:
-    if not returning.is_there(tx, kind, target):
+    if not manual_grants.is_there(tx, kind, target):
         raise NotFound(kind, target)
 
 

@@ -21,9 +21,8 @@ from scimd.core.words import counted, proper_name
 from scimd.db.locks import hold_row, lock_row
 from scimd.db.tables import grants, group_effects, licences, people, teams, value_effects
 from scimd.org import permissions
-from scimd.org.grants import catalogue_reads, pool_limits
+from scimd.org.grants import catalogue_reads, manual_grants, pool_limits
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.users import returning
 
 Kind = Literal["team", "licence"]
 _NAMED = 3  # people in a refusal
@@ -214,7 +213,7 @@ def take_from_the_unlisted(tx: Tx, kind: EffectKind, target: str) -> None:
         grants.c.target == target,
         grants.c.until.is_(None),
     )
-    returning.end_by_hand(tx, tx.conn.execute(theirs).all())
+    manual_grants.end(tx, tx.conn.execute(theirs).all())
 
 
 # ------------------------------------------------------------------------------ reads

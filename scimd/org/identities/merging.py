@@ -32,10 +32,10 @@ from scimd.db.tables import (
 )
 from scimd.org import permissions
 from scimd.org.authentication import credentials
-from scimd.org.grants import pools
+from scimd.org.grants import manual_grants, pools
 from scimd.org.groups import group_versions
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.users import by_hand, returning
+from scimd.org.users import by_hand
 from scimd.org.users import gates as hand
 
 
@@ -182,8 +182,8 @@ def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[Mapping
     column = grants.c
     by_hand_ = (column.org_id == tx.org_id) & (column.origin == "manual") & column.until.is_(None)
     theirs = tx.conn.execute(select(grants).where(by_hand_, column.person_id == other_id)).all()
-    given = returning.give_back(tx, kept_id, [returning.given_by_hand(row) for row in theirs], tx.now)
-    returning.end_by_hand(tx, theirs)
+    given = manual_grants.give_back(tx, kept_id, [manual_grants.as_kept(row) for row in theirs], tx.now)
+    manual_grants.end(tx, theirs)
     return given
 
 

@@ -18,6 +18,7 @@ from scimd.db.locks import insert_ignore
 from scimd.db.tables import assertions, gates, grants, merged_people
 from scimd.org import permissions
 from scimd.org.authentication import links
+from scimd.org.grants import manual_grants
 from scimd.org.groups import group_versions
 from scimd.org.identities import linking, merging
 from scimd.org.tx import Context, Door, Tx
@@ -104,10 +105,10 @@ def _grants_back(tx: Tx, kept: Row[Any], other: Row[Any], merged: Row[Any]) -> N
     held = tx.conn.execute(
         select(grants).where(by_hand_, column.person_id == kept.id, column.until.is_(None))
     ).all()
-    returning.end_by_hand(tx, [row for row in held if (row.kind, row.target, row.project_role) in came])
+    manual_grants.end(tx, [row for row in held if (row.kind, row.target, row.project_role) in came])
     theirs = select(grants).where(by_hand_, column.person_id == other.id, column.until == merged.since)
-    given = [returning.given_by_hand(row) for row in tx.conn.execute(theirs)]
-    returning.give_back(tx, PersonId(other.id), given, merged.since)
+    given = [manual_grants.as_kept(row) for row in tx.conn.execute(theirs)]
+    manual_grants.give_back(tx, PersonId(other.id), given, merged.since)
 
 
 def _gates_back(tx: Tx, kept: Row[Any], other: Row[Any], closed: list[dict[str, Any]]) -> None:

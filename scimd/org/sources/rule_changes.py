@@ -24,13 +24,13 @@ from scimd.org import permissions
 from scimd.org.declared.declared_keys import THE_FILE
 from scimd.org.generation import bump
 from scimd.org.grants import bindings, value_bindings
+from scimd.org.grants.manual_grants import is_there
 from scimd.org.rulebook import RuleBook
 from scimd.org.sources import held_changes, rule_previews
 from scimd.org.sources.rule_previews import Preview, Wish
 from scimd.org.sources.sources import SourceRecord, find, mark_source, write_rules
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.users import by_hand
-from scimd.org.users.returning import is_there
 
 #: A rule as the config file has it.
 Body: TypeAlias = Mapping[str, Any]

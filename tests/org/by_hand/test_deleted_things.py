@@ -13,9 +13,8 @@ from scimd.core.people import LicenceId, PersonId, RoleName, TeamId
 from scimd.core.roles import OrgRole
 from scimd.db.tables import grants
 from scimd.org.decisions import decisions
-from scimd.org.grants import assignments, custom_roles, named
+from scimd.org.grants import assignments, custom_roles, manual_grants, named
 from scimd.org.identities import merging, unmerging
-from scimd.org.users import returning
 from tests.org.by_hand.local import active, clean
 from tests.org.house import House, user
 
@@ -122,14 +121,14 @@ async def test_of_giving_and_deleting_at_once_one_is_refused(
 ) -> None:
     ann = await active(acme)
     team, licence = await things(acme)
-    there = returning.is_there
+    there = manual_grants.is_there
 
     def slowly(*args: object) -> bool:
         found = there(*args)  # type: ignore[arg-type]
         time.sleep(0.3)  # so that the other one comes meanwhile
         return found
 
-    monkeypatch.setattr(returning, "is_there", slowly)
+    monkeypatch.setattr(manual_grants, "is_there", slowly)
     giving, deleting = calls(acme, ann, team, licence)
     given = asyncio.ensure_future(giving)
     await asyncio.sleep(0.1)

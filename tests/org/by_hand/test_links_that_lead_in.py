@@ -11,13 +11,13 @@ import pytest
 from scimd.core.errors import InvalidValue, NotAllowedNow, TooManyRequests
 from scimd.core.people import PersonId
 from scimd.db.tables import deliveries, invitations
-from scimd.org.authentication import links, sign_in
+from scimd.org.authentication import sign_in
 from scimd.org.invitations import inviting
 from scimd.org.invitations.inviting import Wish
 from scimd.org.organizations import organizations, partner_approvals, settings
 from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor
-from scimd.org.users import admin_reads, gates, local_people
+from scimd.org.users import admin_reads, first_admins, gates, local_people
 from scimd.org.users.local_people import Edit
 from tests.org.by_hand.local import active, added, clean
 from tests.org.house import House
@@ -143,7 +143,7 @@ async def test_who_has_no_name_is_shown_by_the_new_address(
 
 
 async def admin(acme: House, email: str = "ann@home.example", org: str = "acme") -> str:
-    return await links.create_admin(acme.door, org, email, OPERATOR)
+    return await first_admins.create_admin(acme.door, org, email, OPERATOR)
 
 
 @pytest.mark.parametrize("make", [invited, over, added])
