@@ -81,7 +81,9 @@ class RulePreview(Output):
     """Who gains and loses. All figures but `concerned` are of those who were looked at."""
 
     concerned: int = Field(description="People of the source.")
-    looked_at: int = Field(description=f"A preview looks at {LOOKED_AT} of them at most.")
+    looked_at: int = Field(
+        description=f"Less where it may move more of them: a preview looks at {LOOKED_AT} of these at most."
+    )
     moving: int = Field(description="Who gain or lose something.")
     gaining: int
     losing: int

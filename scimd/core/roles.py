@@ -31,6 +31,8 @@ Permission = Literal[
 EffectKind = Literal["role", "project", "team", "licence"]
 #: What of a user's document a rule may name, besides groups: a value of ``roles`` or ``entitlements``.
 ValueAttribute = Literal["role", "entitlement"]
+#: Where in the document its values stand.
+VALUED_BY: Mapping[ValueAttribute, str] = {"role": "roles", "entitlement": "entitlements"}
 
 
 @dataclass(frozen=True, slots=True)

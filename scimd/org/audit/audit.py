@@ -22,6 +22,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    Table,
     bindparam,
     func,
     literal,
@@ -221,6 +222,17 @@ _BEHIND = Prepared(
 )
 
 
+def _how_many(table: Table, ids: ColumnElement[str]) -> ColumnElement[int]:
+    here = (table.c.org_id == bindparam("org_id"), ids >= bindparam("first"), ids < bindparam("behind"))
+    return select(func.count()).select_from(table).where(*here).scalar_subquery()
+
+
+#: As many events as entries: what is chained was an event before, and none is ever taken away.
+_ALL_CHAINED = Prepared(
+    select((_how_many(events, events.c.id) == _how_many(published, published.c.event_id)).label("all"))
+)
+
+
 def _next(conn: Connection, org_id: OrgId, now: datetime, within: timedelta, first: str) -> _Batch:
     """``first``: the event to begin at; empty: the first one ``within`` that time."""
     tip = _TIP.first(conn, {"org_id": org_id})
@@ -229,10 +241,13 @@ def _next(conn: Connection, org_id: OrgId, now: datetime, within: timedelta, fir
         newest = _NEWEST.first(conn, {"org_id": org_id, "future": future})
         first = first_id(_written(newest.event_id) - within) if newest else ""
     here = {"org_id": org_id, "first": first, "looked": _LOOKED}
+    behind = _BEHIND.first(conn, here)
+    if behind and _ALL_CHAINED.first(conn, {**here, "behind": behind.id}).all:
+        return _Batch(tip.seq if tip else 0, [], behind.id)
     batch = _after(tip, org_id, _NEXT.all(conn, {**here, "most": _BATCH}))
     if len(batch.rows) == _BATCH:
         batch.begin_at = batch.rows[-1]["event_id"]
-    elif behind := _BEHIND.first(conn, here):
+    elif behind:
         batch.begin_at = behind.id
     return batch
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, Select, select
 
-from scimd.core.people import GroupId, OrgId, ProjectId, SourceId, fold
+from scimd.core.people import GroupId, OrgId, ProjectId, RoleName, SourceId, fold
 from scimd.core.roles import MEMBER, Effect, SourceRule
 from scimd.db.among import among
 from scimd.db.tables import group_effects, groups
@@ -152,21 +153,55 @@ def give_project(tx: Tx, group_id: GroupId, project_id: ProjectId) -> None:
     member_rows.touch_below(tx, [group_id], unsettled.JOINERS)
 
 
-def rebind(tx: Tx, source_id: SourceId) -> None:
-    """The source's rules changed: bind all its groups anew, and have everybody in them settled.
+def rebind(tx: Tx, source_id: SourceId, empowered: Collection[int] = ()) -> None:
+    """The source's rules changed: bind those of its groups anew that give something else, or by one of the
+    rules that are ``empowered``, and have everybody in them settled.
 
     A project that a group made by default stays that group's while the default holds for it. Call
     it after the generation was raised.
     """
-    source = tx.book.source(source_id)
-    ids = [GroupId(row.id) for row in _groups(tx.conn, tx.org_id, source_id)]
-    if not ids:
+    given = bound_again(tx.conn, tx.org_id, tx.book.source(source_id), Made(tx))
+    moved = given_otherwise(tx.conn, tx.org_id, source_id, given, empowered)
+    if not moved:
         return
-    given = list(bound_again(tx.conn, tx.org_id, source, Made(tx)))
-    unbind(tx, ids)
-    for group_id, effects in given:
+    unbind(tx, list(moved))
+    for group_id, effects in moved.items():
         insert(tx, group_id, effects)
-    member_rows.touch_below(tx, ids, unsettled.LEAVERS)
+    member_rows.touch_below(tx, list(moved), unsettled.LEAVERS)
+
+
+def empowered(before: SourceBook, after: SourceBook) -> frozenset[int]:
+    """The rules that may give Account Admin in one of the two alone: something else may follow from what
+    they give, though it is the same."""
+    old, new = (
+        frozenset(rule.number for rule in each.rules if rule.may_give_account_admin)
+        for each in (before, after)
+    )
+    return old ^ new
+
+
+def given_otherwise(
+    conn: Connection,
+    org_id: OrgId,
+    source_id: SourceId,
+    given: Iterable[tuple[GroupId, list[Effect]]],
+    empowered: Collection[int],
+) -> dict[GroupId, list[Effect]]:
+    """Of what groups of the source would give: that of those that give something else now."""
+    column = group_effects.c
+    query = (
+        select(column.group_id, column.rule, column.kind, column.target, column.project_role)
+        .join(groups, (groups.c.org_id == column.org_id) & (groups.c.id == column.group_id))
+        .where(column.org_id == org_id, groups.c.source_id == source_id)
+    )
+    present: defaultdict[str, set[Effect]] = defaultdict(set)
+    for group_id, rule, kind, target, role in conn.execute(query):
+        present[group_id].add(Effect(rule, kind, target, RoleName(role) if role else None))
+    return {
+        group_id: effects
+        for group_id, effects in given
+        if present[group_id] != set(effects) or any(each.rule in empowered for each in effects)
+    }
 
 
 def bound_again(

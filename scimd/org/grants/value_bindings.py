@@ -5,13 +5,15 @@ A rule names its value whole, so that nothing has to wait for the first person w
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Collection
 
-from scimd.core.people import SourceId
-from scimd.core.roles import SourceRule
-from scimd.db.tables import value_effects
+from sqlalchemy import Select, false, literal_column, or_, select
+
+from scimd.core.people import OrgId, SourceId
+from scimd.core.roles import VALUED_BY, SourceRule, ValueAttribute
+from scimd.db.tables import assertions, value_effects
 from scimd.org.grants.bindings import Made, effects_of
-from scimd.org.rulebook import rules_of
+from scimd.org.rulebook import SourceBook, rules_of
 from scimd.org.tx import Tx
 
 
@@ -31,6 +33,30 @@ def bind_values(tx: Tx, source_id: SourceId) -> None:
     rows = [row for rule in ruled for row in _rows(tx, source_id, rule)]
     if rows:
         tx.conn.execute(value_effects.insert(), rows)
+
+
+def moved(before: SourceBook, after: SourceBook, empowered: Collection[int]) -> set[ValueAttribute]:
+    """The attributes with a value that gives something else, or gives by a rule of those ``empowered``."""
+    old, new = (
+        {key: set(effects) for key, (_, effects) in each.value_effects.items()} for each in (before, after)
+    )
+    return {
+        key[0]
+        for key in old.keys() | new.keys()
+        if old.get(key) != new.get(key) or any(each.rule in empowered for each in old[key])
+    }
+
+
+def holders(org_id: OrgId, source_id: SourceId, attributes: Collection[ValueAttribute]) -> Select[tuple[str]]:
+    """A select of everybody of whom the source says a value, whichever, of one of these attributes."""
+    column = assertions.c
+    named = (column.folded.op("->")(literal_column(f"'{VALUED_BY[each]}'")) for each in attributes)
+    return select(column.person_id).where(
+        column.org_id == org_id,
+        column.source_id == source_id,
+        column.state != "history",
+        or_(false(), *(each.is_not(None) for each in named)),
+    )
 
 
 def _rows(tx: Tx, source_id: SourceId, rule: SourceRule) -> list[dict[str, object]]:

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Row, select
 from scimd.core.facts import AssertionFact, Facts, MembershipFact, ValueFact
 from scimd.core.people import GroupId, Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
+from scimd.core.roles import VALUED_BY
 from scimd.core.standing import Standing
 from scimd.core.sync.found import PersonFound, addresses
 from scimd.core.sync.policy import Situation
@@ -201,7 +202,7 @@ class _Look:
 
     def _has(self, one: PersonFound) -> Iterator[ValueFact]:
         for (attribute, value), known in self._source.value_effects.items():
-            if ("roles" if attribute == "role" else "entitlements", value) in one.has:
+            if (VALUED_BY[attribute], value) in one.has:
                 yield ValueFact(self._source.id, attribute, *known)
 
     def _in_groups(self, one: PersonFound, facts: Facts) -> tuple[MembershipFact, ...]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from scimd.core.people import OrgId, PersonId, RoleName, SourceId
-from scimd.core.roles import ValueAttribute
+from scimd.core.roles import VALUED_BY, ValueAttribute
 from scimd.core.standing import (
     AssertionFact,
     Facts,
@@ -208,8 +208,7 @@ def _values(
 
 def _told(folded: Mapping[str, Any]) -> Iterator[tuple[ValueAttribute, str]]:
     """Each value of ``roles`` and ``entitlements`` in a folded document, once."""
-    names: tuple[tuple[ValueAttribute, str], ...] = (("role", "roles"), ("entitlement", "entitlements"))
-    for attribute, name in names:
+    for attribute, name in VALUED_BY.items():
         values = [each.get("value") for each in folded.get(name) or () if isinstance(each, Mapping)]
         for value in dict.fromkeys(value for value in values if isinstance(value, str)):
             yield attribute, value

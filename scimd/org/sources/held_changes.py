@@ -141,21 +141,41 @@ class Tally:
         self._lost: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
         self._left: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
 
-    def add(self, row: Row[Any], before: Iterable[Grant], after: Standing, rules: Rules) -> None:
-        """Count one person: as stored, and as it would follow."""
+    def add(
+        self, row: Row[Any], before: Iterable[Grant], after: Standing, rules: Rules, many: int = 1
+    ) -> None:
+        """Count one person, or so ``many`` who are alike: as stored, and as it would follow."""
         owner = row.owner_source_id
         old, new = _strengths(before, rules), _strengths(after.grants, rules)
         admin = ("role", ACCOUNT_ADMIN)
-        self._new_admins[owner] += admin in new and admin not in old
-        self._left[owner].update(new.keys())
+        self._new_admins[owner] += many * (admin in new and admin not in old)
+        self._left[owner].update(dict.fromkeys(new, many))
         if not (row.has_seat or row.status == "active"):
             return
-        self._linked[owner] += 1
-        self._before[owner].update(old.keys())
+        self._linked[owner] += many
+        self._before[owner].update(dict.fromkeys(old, many))
         if _is_out(row, after):
-            self._losing[owner] += 1  # with all that they have, which is counted so
+            self._losing[owner] += many  # with all that they have, which is counted so
         else:
-            self._lost[owner].update(thing for thing, rank in old.items() if new.get(thing, -1) < rank)
+            lost = (thing for thing, rank in old.items() if new.get(thing, -1) < rank)
+            self._lost[owner].update(dict.fromkeys(lost, many))
+
+    def beside(
+        self,
+        linked: Mapping[str | None, int],
+        before: Mapping[tuple[str | None, Thing], int],
+        left: Mapping[tuple[str | None, Thing], int],
+    ) -> None:
+        """Count people for whom nothing changes, by owner: the linked, what those have, and what all have."""
+        self._linked.update(linked)
+        for counts, more in ((self._before, before), (self._left, left)):
+            for (owner, thing), many in more.items():
+                counts[owner][thing] += many
+
+    @property
+    def takes(self) -> bool:
+        """Whether anybody would lose anything that counts."""
+        return any(self._losing.values()) or any(self._lost.values())
 
     def add_all(self, counted: Iterable[_Counted], rules: Rules) -> None:
         for row, before, after in counted:
@@ -220,12 +240,17 @@ def _counts(trip: Trip) -> bool:
     return trip.kind is not TripKind.EVERYONE
 
 
+def may_be_lost(kind: str, target: str) -> bool:
+    """Whether it counts. The role that everybody has gives nothing."""
+    return kind != "team" and (kind, target) != ("role", USER)
+
+
 def _strengths(grants: Iterable[Grant], rules: Rules) -> dict[Thing, int]:
-    """What these give with effect, and how strongly. The role that everybody has gives nothing."""
+    """What these give with effect, and how strongly."""
     found: dict[Thing, int] = {}
     for grant in grants:
         thing = (grant.kind, grant.target)
-        if grant.dormant or grant.kind == "team" or thing == ("role", USER):
+        if grant.dormant or not may_be_lost(*thing):
             continue
         rank = rules.project_ranks.get(grant.project_role, 0) if grant.project_role else 0
         found[thing] = max(rank, found.get(thing, 0))

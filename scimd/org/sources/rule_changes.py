@@ -26,9 +26,10 @@ from scimd.org.generation import bump
 from scimd.org.grants import bindings, value_bindings
 from scimd.org.grants.manual_grants import is_there
 from scimd.org.rulebook import RuleBook
+from scimd.org.settling import unsettled
 from scimd.org.sources import held_changes, rule_previews
 from scimd.org.sources.rule_previews import Preview, Wish
-from scimd.org.sources.sources import SourceRecord, find, mark_source, write_rules
+from scimd.org.sources.sources import SourceRecord, find, write_rules
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.users import by_hand
 
@@ -191,11 +192,16 @@ def _write(tx: Tx, source: SourceRecord, wanted: Sequence[Body]) -> None:
         .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)
         .values(config={**source.config, "rule": list(wanted)})
     )
+    before = tx.book.source(source.id)
     if write_rules(tx, source.id, wanted, bump(tx)):
         value_bindings.bind_values(tx, source.id)
         tx.forget_book()
-        bindings.rebind(tx, source.id)
-        mark_source(tx, source.id)
+        after = tx.book.source(source.id)
+        empowered = bindings.empowered(before, after)
+        bindings.rebind(tx, source.id, empowered)
+        if attributes := value_bindings.moved(before, after, empowered):
+            having = value_bindings.holders(tx.org_id, source.id, attributes)
+            unsettled.mark_all(tx, having, unsettled.LEAVERS)
 
 
 def _must_be_known(ctx: Context, book: RuleBook, rule: Body) -> None:
