@@ -4,6 +4,9 @@ A body for one person is mostly what a body for sixteen needs once: statements, 
 row, COMMIT. So those who come while the writer is busy are recorded and settled as one. What cannot be
 told apart is not done together: a refusal of the whole, an event of which nobody can say from whose
 call it follows (``NotTogether``). Then nothing is left of it, and each call is run alone.
+
+Calls of one request, which follow each other, may share a transaction too (``in_turn``), where it leaves what
+they leave one after the other: all of them succeed, and nothing in it depends on which came first.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeGuard, TypeVar, cast
 
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
+from scimd.core.events import EventKind
+from scimd.core.travelling import travels
 from scimd.db.faults import is_busy
 from scimd.org.lines import AT_ONCE, Line, Waiter
 from scimd.org.tx import Context, Door, NotTogether, Tx
@@ -27,10 +32,37 @@ _WARY_S = 1.0
 #: Batches of a line that are done at the same time: while one waits for PostgreSQL, which it does a few
 #: times, the other goes on. SQLite's follow each other in any case.
 _HANDS = {"sqlite": 1, "postgresql": 2}
+#: What calls of one request may do in a transaction that they share. Of these each person has their own.
+_EACH_THEIR_OWN = frozenset(
+    {
+        EventKind.PERSON_CREATED,
+        EventKind.PERSON_UPDATED,
+        EventKind.PERSON_STATUS_CHANGED,
+        EventKind.PERSON_DELETED,
+        EventKind.GRANT_GIVEN,
+        EventKind.GRANT_TAKEN,
+        EventKind.GRANT_DORMANT,
+        EventKind.GRANT_WOKEN,
+        EventKind.SEAT_TAKEN,
+        EventKind.SEAT_FREED,
+        EventKind.INVITATION_CREATED,
+        EventKind.INVITATION_CANCELLED,
+        EventKind.GROUP_MEMBERS_CHANGED,
+        EventKind.SESSION_ENDED,
+    }
+)
 W = TypeVar("W")
 R = TypeVar("R")
 #: What became of one call. An exception is raised to its caller; nothing was written for it.
 Outcome: TypeAlias = R | Exception
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class InTurn(Generic[W]):
+    """The wishes of calls of one request, in order, in the place of one: see ``Kind.in_turn``."""
+
+    calls: Sequence[tuple[Context, W]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +92,40 @@ class Kind(Generic[W, R]):
             return _given(await self._once(door, [(ctx, wish)], weight))
         if door.elsewhere is not None:
             return cast("R", await door.elsewhere.join(self.name, ctx, wish, claims, weight))
-        return await self.join(door, ctx, wish, claims, weight)
+        return cast("R", await self.join(door, ctx, wish, claims, weight))
+
+    async def in_turn(
+        self, door: Door, calls: Sequence[tuple[Context, W]], weight: int
+    ) -> Sequence[R] | None:
+        """Do calls of one request, no two of which have a claim in common, in one transaction.
+
+        It leaves what they leave one after the other. None: nothing was done, and they have to be done so.
+        Each has a context of its own. Raises DatabaseUnavailable.
+        """
+        wish = InTurn(calls)
+        if door.elsewhere is not None:
+            return cast(
+                "Sequence[R] | None", await door.elsewhere.join(self.name, calls[0][0], wish, (), weight)
+            )
+        return await self._in_turn(door, wish, weight)
+
+    async def _in_turn(self, door: Door, wish: InTurn[W], weight: int) -> Sequence[R] | None:
+        try:
+            return cast("Sequence[R]", await self._once(door, wish.calls, weight))
+        except DatabaseUnavailable:  # what may have been committed must not be done again
+            raise
+        except (NotTogether, Refusal):
+            return None
+        except Exception as exc:
+            self._was_vain(wish.calls, exc)
+            return None
 
     def join(
-        self, door: Door, ctx: Context, wish: W, claims: Sequence[str], weight: int
-    ) -> asyncio.Future[R]:
+        self, door: Door, ctx: Context, wish: W | InTurn[W], claims: Sequence[str], weight: int
+    ) -> asyncio.Future[Any]:
         """Have it done in this process. Raises Overloaded; the future raises what became of it."""
+        if isinstance(wish, InTurn):
+            return asyncio.ensure_future(self._in_turn(door, wish, weight))
         key = (self.name, ctx.org_id, ctx.source_id, ctx.actor.id, ctx.door)
         line = cast("Line[tuple[Context, W], R] | None", door.lines.get(key))
         if line is None:
@@ -102,13 +162,7 @@ class Kind(Generic[W, R]):
         except (NotTogether, Refusal):  # whose it is shows when each is run alone
             return None
         except Exception as exc:
-            logger.warning(
-                "calls_not_together",
-                kind=self.name,
-                calls=len(batch),
-                error=type(exc).__name__,
-                correlation_id=batch[0].wish[0].correlation_id,
-            )
+            self._was_vain([each.wish for each in batch], exc)
             return None
         for waiter, outcome in zip(batch, done, strict=True):
             waiter.tell(outcome)
@@ -127,7 +181,25 @@ class Kind(Generic[W, R]):
             tx.calls = [ctx for ctx, _ in calls]
             return self.body(tx, [wish for _, wish in calls])
 
-        return await door.run(calls[0][0], body, then=self.then, short=weight <= AT_ONCE)
+        return await door.run(calls[0][0], body, then=self._then, short=weight <= AT_ONCE)
+
+    def _then(self, tx: Tx, outcomes: list[Outcome[R]]) -> list[Outcome[R]]:
+        told = self.then(tx, outcomes)
+        if len(tx.calls) > 1:
+            refused = any(isinstance(each, Exception) for each in told)
+            # A promotion follows each call by which somebody else's turn has come.
+            if refused or tx.seats_owed or any(event.kind not in _EACH_THEIR_OWN for event in tx.events):
+                tx.order_matters()
+        return told
+
+    def _was_vain(self, calls: Sequence[tuple[Context, W]], exc: Exception) -> None:
+        logger.warning(
+            "calls_not_together",
+            kind=self.name,
+            calls=len(calls),
+            error=type(exc).__name__,
+            correlation_id=calls[0][0].correlation_id,
+        )
 
 
 def _was_locked_out(outcome: object) -> TypeGuard[Exception]:

@@ -332,6 +332,11 @@ class Tx:
         if len(self.calls) > 1:
             raise NotTogether
 
+    def order_matters(self) -> None:
+        """What follows depends on which call came first, which matters to those of one request."""
+        if len(self.calls) > 1 and self.calls[0].correlation_id == self.calls[1].correlation_id:
+            raise NotTogether
+
     def check_proofs(self) -> None:
         """Raises NotAuthenticated where a caller's credential has died meanwhile."""
         for proof in {each.proof for each in self.calls or (self.ctx,)}:
@@ -365,11 +370,7 @@ class NotTogether(Exception):
     """Several calls share the transaction, and something in it cannot be told to be one's alone."""
 
 
-class Settle(Protocol):
-    def __call__(self, tx: Tx) -> None: ...
-
-
-class WriteEvents(Protocol):
+class AfterBody(Protocol):
     def __call__(self, tx: Tx) -> None: ...
 
 
@@ -406,8 +407,8 @@ class Door:
         keys: Keyring,
         settings: DoorSettings,
         *,
-        settle: Settle,
-        write_events: WriteEvents,
+        settle: AfterBody,
+        write_events: AfterBody,
         promote: Promote | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

@@ -3,11 +3,13 @@
 A ``bulkId`` stands for the id of what a POST of the same request makes. What refers to one waits for
 that POST, wherever it stands. Where POSTs refer to each other in a ring, the first is made without
 what it cannot name yet, and that is filled in once all are made, before anything else is done; what the
-ring could not make stays left out. Each operation is a transaction of its own, as RFC 7644 has it.
+ring could not make stays left out. Each operation is done whole or not at all, as RFC 7644 has it; plain ones
+that follow each other share transactions, which leave what one after the other leaves (``org.turns``).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +21,8 @@ from aiohttp import hdrs, web
 from scimd.core.endpoints import segments_in_bulk
 from scimd.core.errors import Refusal
 from scimd.core.people import Document
+from scimd.org.lines import AT_ONCE
+from scimd.org.turns import Turn, Turns
 from scimd.scim import bulk_ids, groups, users
 from scimd.scim.documents import PATCH_URN, check_message
 from scimd.scim.effort import Together
@@ -206,19 +210,67 @@ class _Bulk:
         self.open: list[Operation] = []
         self.awaited: set[str] = set()
         self.errors = 0
+        self.turns = Turns(ex.door)
 
     async def run(self, at_most_errors: int | None) -> None:
         ordered = in_order(self.operations)
         tell_rings(ordered)
-        for each in ordered:
-            if at_most_errors is not None and self.errors >= at_most_errors:
-                break
-            await self._one(each)
+        place = 0
+        while place < len(ordered) and not self._has_failed(at_most_errors):
+            window = self._window(ordered, place)
+            if window:
+                place += await self._in_turn(window, at_most_errors)
+                continue
+            await self._one(ordered[place])
+            place += 1
             if not self.awaited:
                 await self._fill_in()
         await self._fill_in()
 
-    async def _one(self, operation: Operation) -> None:
+    def _has_failed(self, at_most_errors: int | None) -> bool:
+        return at_most_errors is not None and self.errors >= at_most_errors
+
+    def _window(self, ordered: Sequence[Operation], place: int) -> Sequence[Operation]:
+        """Those from there on that may be begun before the ones in front of them are done; none but one: ().
+
+        Each names nothing that is not made yet, and does one thing at the door, which then answers it.
+        """
+        end = place
+        while end < min(place + AT_ONCE, len(ordered)) and self._is_plain(ordered[end]):
+            end += 1
+        there_is_time = self.ex.left_s(_TIME_SHARE) >= 0
+        return ordered[place:end] if end > place + 1 and there_is_time and not self.awaited else ()
+
+    def _is_plain(self, operation: Operation) -> bool:
+        if operation.wrong is not None or not operation.needs <= self.ids.keys():
+            return False
+        if operation.segments[0] == "Users":
+            return True
+        # Where the answer shows the group, it is read afterwards: as those behind would have it.
+        return operation.method == hdrs.METH_PATCH and not self.ex.profile.group_patch_answers
+
+    async def _in_turn(self, window: Sequence[Operation], at_most_errors: int | None) -> int:
+        """Do these, or as many from the first as may be done; gives how many."""
+        turns = [Turn(self.ex.door) for _ in window]
+        # Contexts are told apart by identity (``Tx.concerns``).
+        sending = [replace(self.ex, door=turn.door, ctx=replace(self.ex.ctx)) for turn in turns]
+        tasks = [asyncio.create_task(self._send(each, ex)) for each, ex in zip(window, sending, strict=True)]
+        begun, done = list(zip(turns, tasks, strict=True)), 0
+        try:
+            while done < len(window) and not self._has_failed(at_most_errors):
+                if self.ex.left_s(_TIME_SHARE) < 0:
+                    break
+                many = await self.turns.let(begun[done:])
+                for operation, task in zip(window[done : done + many], tasks[done:], strict=False):
+                    await self._one(operation, task)
+                done += many
+        finally:
+            for task in tasks[done:]:
+                task.cancel()
+            await asyncio.gather(*tasks[done:], return_exceptions=True)
+        return done
+
+    async def _one(self, operation: Operation, begun: Awaitable[web.Response] | None = None) -> None:
         missing = operation.needs - self.ids.keys()
         failed = (missing & self.done) - operation.ring
         try:
@@ -226,7 +278,7 @@ class _Bulk:
                 raise operation.wrong
             if failed:
                 raise _unmade(failed)
-            response = await self._send(operation)
+            response = await (begun or self._send(operation, self.ex))
         except (ScimError, Refusal) as exc:
             self._failed(operation, _error(exc))
         else:
@@ -258,16 +310,16 @@ class _Bulk:
         else:
             operation.result["version"] = response.headers[hdrs.ETAG]
 
-    async def _send(self, operation: Operation) -> web.Response:
-        if self.ex.left_s(_TIME_SHARE) < 0:
+    async def _send(self, operation: Operation, ex: Exchange) -> web.Response:
+        if ex.left_s(_TIME_SHARE) < 0:
             raise ScimError(503, "The time for one request is over; send the rest again.")
         method, segments = operation.method, self._segments(operation)
         methods, resource_id = self.route(segments)
         if method not in methods:
             raise ScimError(405, f"{method} cannot be done at {shown('/' + '/'.join(segments))}.")
-        self.ex.check_scopes(method, segments)
+        ex.check_scopes(method, segments)
         sent = Sent(bulk_ids.with_ids(method, operation.data, self.ids), operation.version)
-        return await methods[method](replace(self.ex, sent=sent, id=resource_id, query={}))
+        return await methods[method](replace(ex, sent=sent, id=resource_id, query={}))
 
     def _succeeded(self, operation: Operation, response: web.Response) -> None:
         location = response.headers.get(hdrs.LOCATION) or self._location(operation)

@@ -20,6 +20,7 @@ from scimd.core.errors import (
     InvalidValue,
     NotFound,
     NotUnique,
+    NotYours,
     Overloaded,
     Refusal,
     SeatLimitReached,
@@ -32,7 +33,8 @@ from scimd.org.groups import scim_groups
 from scimd.org.groups.scim_groups import GroupChange
 from scimd.org.lines import AT_ONCE
 from scimd.org.tx import Context
-from scimd.org.users import people
+from scimd.org.users import local_people, people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House, house, user
 from tests.support.patience import PATIENT, eventually
 
@@ -230,6 +232,26 @@ async def test_two_calls_cannot_swap_names(database_url: str) -> None:
         assert names >= {"carl@acme.example"}
 
 
+async def test_deletions_that_come_together_are_one_transaction(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(database_url) as acme:
+        made = [PersonId((await acme.create(f"p{n}")).person_id) for n in range(9)][:4]
+        local = await local_people.add(acme.door, acme.as_admin(), NewPerson("local@acme.example"))
+        written = counting(acme, monkeypatch)
+        nobody = PersonId("00000000-0000-7000-8000-000000000000")
+        gone = [
+            people.delete_user(acme.door, call(acme, f"delete {each}"), each)
+            for each in (*made, nobody, local)
+        ]
+        named = people.delete_user(acme.door, acme.as_scim(), made[0], if_match=lambda version: False)
+        assert [type(each) for each in await at_once(*gone)] == [type(None)] * 4 + [NotFound, NotYours]
+        assert isinstance((await at_once(named))[0], NotFound)
+        assert len(written) == 2
+        told = await acme.rows(t.events, kind="person.deleted")
+        assert {(row.target_id, row.correlation_id) for row in told} == {(n, f"delete {n}") for n in made}
+
+
 async def test_where_seats_run_out_the_others_are_refused(database_url: str) -> None:
     async with house(database_url, seats_=3, seats_on_scim="reject") as acme:
         made = await at_once(*(create(acme, f"p{n}") for n in range(5)))
@@ -352,6 +374,9 @@ class Pusher:
                 return create(self.acme, name, mail=f"{other}@acme.example")
             case "title":
                 return change(self.acme, self.ids.get(name, nobody), title=other)
+            case "delete":
+                person_id = PersonId(self.ids.get(name, nobody))
+                return people.delete_user(self.acme.door, call(self.acme, f"delete {person_id}"), person_id)
             case "active":
                 return change(self.acme, self.ids.get(name, nobody), active=other < "m")
             case "name":
@@ -401,9 +426,6 @@ class Pusher:
         return f"{verb} {names.get(about, about)}"
 
 
-VERBS = ("create", "title", "name", "active", "mail", "rename", "add", "add", "remove")
-
-
 def rounds(seed: int) -> list[list[tuple[str, str, str]]]:
     """Within a round no two calls are about the same name, so that their order does not matter."""
     chance = random.Random(seed)
@@ -414,7 +436,7 @@ def rounds(seed: int) -> list[list[tuple[str, str, str]]]:
         for place, n in enumerate(some):
             name = f"p{n}"
             verb = chance.choice(
-                ("create", "title", "name", "active", "mail", "rename", "add", "add", "remove")
+                ("create", "title", "name", "active", "delete", "mail", "rename", "add", "add", "remove")
             )
             if verb in ("add", "remove"):
                 calls.append((verb, f"G{place % 4}", name))

@@ -28,7 +28,7 @@ from scimd.org.sources import sources
 from scimd.org.sources.sources import NewSource
 from scimd.org.tokens import tokens
 from scimd.org.tokens.secrets import Keyring
-from scimd.org.tx import Actor, Context, Door, DoorSettings
+from scimd.org.tx import Actor, Context, Door, DoorSettings, Promote
 from scimd.scim import app as scim_app
 from tests.support.database import ready
 from tests.support.elsewhere import written_by
@@ -159,13 +159,15 @@ class Served(TestServer):
 
 
 @asynccontextmanager
-async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
+async def installed(
+    url: str, *, promote: Promote | None = None, **settings: Any
+) -> AsyncIterator[Installation]:
     """``settings``: sections of the config. On SQLite another door writes, as another process does."""
     ready(url)
     async with AsyncExitStack() as stack:
-        door = _door(stack, url)
+        door = _door(stack, url, promote)
         if door.db.dialect == "sqlite":
-            writer = _door(stack, url)
+            writer = _door(stack, url, promote)
             writer.clock = lambda: door.clock()  # a test may set another one
             await stack.enter_async_context(written_by(writer, door))
         config = Config.model_validate(patient({"server": {"public_url": PUBLIC_URL}, **settings}))
@@ -175,11 +177,18 @@ async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
             yield Installation(door, str(server.make_url("")).rstrip("/"), http, app)
 
 
-def _door(stack: AsyncExitStack, url: str) -> Door:
+def _door(stack: AsyncExitStack, url: str, promote: Promote | None) -> Door:
     database = Database.open(url, PATIENT)
     stack.push_async_callback(database.aclose)
     keys = Keyring([b"k" * 32])
-    return Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)
+    return Door(
+        database,
+        keys,
+        DoorSettings(),
+        settle=settle.settle,
+        write_events=audit.write_events,
+        promote=promote,
+    )
 
 
 def reading(patch: pytest.MonkeyPatch) -> asyncio.Event:

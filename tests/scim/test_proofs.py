@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from scimd.db import tables as t
+from scimd.org.lines import AT_ONCE
 from scimd.org.sources import source_states
 from scimd.org.tokens import oauth, tokens
 from scimd.org.tx import Door
@@ -20,6 +21,7 @@ from tests.scim.test_lessons import audited
 
 Verb = Callable[[Client, str, str], Awaitable[Any]]
 MEMBERS = {"op": "add", "path": "members"}
+NAMED = {"Users": "userName", "Groups": "displayName"}
 VERBS: dict[str, Verb] = {
     "POST": lambda idp, user, group: idp.post("/Users", {"userName": "late"}),
     "PUT": lambda idp, user, group: idp.put(f"/Users/{user}", {"userName": "ann", "title": "CTO"}),
@@ -153,14 +155,18 @@ async def test_of_calls_that_come_together_each_is_refused(scimd: Installation, 
     assert await everything(scimd) == [0, 0, 0, 0]
 
 
-async def test_a_bulk_ends_where_its_token_does(scimd: Installation, before: Before) -> None:
-    """What was done before is done; the operations that follow are refused one by one."""
+@pytest.mark.parametrize(("kinds", "done"), [(["Users", "Groups", "Users"], 1), (["Users"] * 40, AT_ONCE)])
+async def test_a_bulk_ends_where_its_token_does(
+    scimd: Installation, before: Before, kinds: list[str], done: int
+) -> None:
+    """What was done before is done, in a transaction that operations share too; those that follow are refused
+    one by one."""
     org = await scimd.organization("acme")
     idp = await scimd.client(org)
     (listed,) = await tokens.list_tokens(scimd.door, org.id)
     operations = [
-        {"method": "POST", "path": "/Users", "bulkId": f"b{n}", "data": {"userName": f"p{n}"}}
-        for n in range(3)
+        {"method": "POST", "path": f"/{kind}", "bulkId": f"b{n}", "data": {NAMED[kind]: f"p{n}"}}
+        for n, kind in enumerate(kinds)
     ]
 
     async def armed() -> None:
@@ -169,4 +175,6 @@ async def test_a_bulk_ends_where_its_token_does(scimd: Installation, before: Bef
     before.happens = armed
     body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations}
     reply = await idp.post("/Bulk", body)
-    assert [each["status"] for each in reply.json["Operations"]] == ["201", "401", "401"]
+    statuses = [each["status"] for each in reply.json["Operations"]]
+    assert statuses == ["201"] * done + ["401"] * (len(kinds) - done)
+    assert (await everything(scimd))[:2] == [done, done]

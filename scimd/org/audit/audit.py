@@ -31,6 +31,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from scimd.core.events import Event
 from scimd.core.people import OrgId
 from scimd.db.among import among
 from scimd.db.locks import insert_ignore, upsert
@@ -63,18 +64,17 @@ _CHAIN = Prepared(published.insert())
 
 
 def write_events(tx: Tx) -> None:
-    """Write the events that the transaction owes. Their ids sort by time, then as they were recorded."""
+    """Write the events that the transaction owes. Their ids sort by time, call, and as they were recorded."""
     if not tx.events:
         return
     org_id, now, salts = tx.org_id, tx.now, tx.chance.bytes
     rand = int.from_bytes(salts(5), "big")
     head = uuid7_head(now)
     rows = []
-    for number, event in enumerate(tx.events):
+    for number, (ctx, event) in enumerate(_by_call(tx)):
         event_id = uuid7_of(head, (in_order(now, number) | rand).to_bytes(10, "big"))
         body = _canonical({"before": event.before, "after": event.after, "note": event.note})
         salt = salts(16)
-        ctx = tx.whose(event)
         actor = ctx.actor
         rows.append(
             {
@@ -96,6 +96,15 @@ def write_events(tx: Tx) -> None:
             }
         )
     _EVENTS.many(tx.conn, rows)
+
+
+def _by_call(tx: Tx) -> list[tuple[Context, Event]]:
+    """Each with the call from which it follows; those of the first call that shares the transaction first."""
+    told = [(tx.whose(event), event) for event in tx.events]
+    if len(tx.calls) > 1:
+        place = {id(ctx): n for n, ctx in enumerate(tx.calls)}
+        told.sort(key=lambda each: place[id(each[0])])
+    return told
 
 
 def _canonical(body: Mapping[str, Any]) -> bytes:

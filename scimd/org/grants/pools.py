@@ -85,9 +85,12 @@ def allot(tx: Tx, people: Settling) -> None:
     if not tx.book.rules.limited:
         return
     _forget(tx, people)
+    if any(people.loaded.waits.values()):
+        tx.order_matters()
     default: Thing = ("project", tx.book.rules.default_project or "")
     things = _moving(people, default)
     if things:
+        tx.order_matters()
         found = _lock(tx, things)
         # Whoever is given another project leaves the default one, which therefore comes last.
         for thing in sorted(things, key=lambda each: (each == default, each)):

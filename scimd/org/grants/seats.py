@@ -83,6 +83,8 @@ def allot(
     pool = _lock(tx)
     _forget(tx, content)
     queue = _queue_for(tx, pool, len(freed), wanting)
+    if (wanting and (queue or not seats.fits(pool, len(wanting), 0))) or (content and (wanting or freed)):
+        tx.order_matters()
     if not queue and seats.fits(pool, len(wanting), len(freed)):
         _write(tx, pool, pool.used - len(freed) + len(wanting))
         _forget(tx, wanting)

@@ -92,6 +92,7 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, Target]) -> list[Ta
     source_counts.will_look(tx, source_id, keys)
     unknown = _waiting(tx, source_id, keys)
     if unknown:
+        tx.order_matters()
         # Where this body itself named them before, they are nobody's no more.
         tx.unknown.get(source_id, set()).difference_update(keys)
         tx.conn.execute(

@@ -122,6 +122,8 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
         if done:
             moved[group_id] += 1
             tx.concerns(n, done.people)
+            if done.groups_added or done.groups_removed:
+                tx.order_matters()
             tell_members(tx, group_id, [done], n)
         outcomes[n] = _as_written(tx, rows[group_id], moved[group_id])
     group_versions.raise_each(tx, moved)

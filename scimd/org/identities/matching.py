@@ -57,9 +57,10 @@ def find_people(
     if known:
         before, found = found, _lock(tx, source, rows, known, stored)
         _attach(tx, known, before, found)
-    for row in rows:
-        if row.person_id is None and row.refusal is None:
-            row.person_id = PersonId(tx.new_id())
+    new = [row for row in rows if row.person_id is None and row.refusal is None]
+    # In the order in which they came, as those whom other bodies make.
+    for row, made in zip(new, sorted(tx.new_id() for _ in new), strict=True):
+        row.person_id = PersonId(made)
     return found
 
 

@@ -40,6 +40,7 @@ def local_names(tx: Tx, user_names: Sequence[str]) -> list[str]:
         if stem not in taken:
             name = stem
         else:
+            tx.order_matters()
             number = next_number.get(stem) or _first_free(tx, stem)
             while (name := f"{stem}-{number}") in taken or _taken(tx, {name}):
                 number += 1

@@ -65,6 +65,8 @@ def _create(tx: Tx, wishes: Sequence[AssertUser]) -> list[Outcome[Made]]:
 def _are_about(tx: Tx, many: Iterable[tuple[int, Asserted]]) -> None:
     """Say whose call is about whom. A person's seat is asked for by name here; what groups give waits."""
     for call, asserted in many:
+        if asserted.refusal is not None:
+            tx.order_matters()  # whether they are refused may depend on those before
         if asserted.person_id is not None:
             tx.refuse_without_seat.add(asserted.person_id)
             tx.concerns(call, (asserted.person_id,))
@@ -211,18 +213,46 @@ async def delete_user(
     door: Door, ctx: Context, person_id: PersonId, *, if_match: Callable[[int], bool] | None = None
 ) -> None:
     """SCIM DELETE. Raises NotFound, NotYours (a local person), VersionMismatch, Protected."""
-    await merged.follow(door, ctx.org_id, person_id, lambda found: _delete_user(door, ctx, found, if_match))
+
+    async def deleted(found: PersonId) -> None:
+        await _DELETE.run(door, ctx, _Deletion(found, if_match), (found,))
+
+    await merged.follow(door, ctx.org_id, person_id, deleted)
 
 
-async def _delete_user(
-    door: Door, ctx: Context, person_id: PersonId, if_match: Callable[[int], bool] | None
-) -> None:
-    def body(tx: Tx) -> None:
-        if linkable.one(tx.conn, tx.book, person_id) is not None:
-            raise NotYours(person_id)
-        _present(tx, person_id, if_match, _lock_all(tx, [person_id]).get(person_id))
-        (dropped,) = drop_users(tx, [DropUser(person_id, deleted=True)])
-        if dropped.refusal is not None:
-            raise dropped.refusal
+@travels
+@dataclass(frozen=True, slots=True)
+class _Deletion:
+    """The deletion of one user."""
 
-    await door.run(ctx, body)
+    person_id: PersonId
+    if_match: Callable[[int], bool] | None
+
+
+def _delete(tx: Tx, wishes: Sequence[_Deletion]) -> list[Outcome[None]]:
+    stored = _lock_all(tx, [wish.person_id for wish in wishes])
+    outcomes: list[Outcome[None]] = []
+    going: list[int] = []
+    for n, wish in enumerate(wishes):
+        try:
+            _may_be_deleted(tx, wish, stored.get(wish.person_id))
+        except (NotFound, NotYours, VersionMismatch) as refusal:
+            outcomes.append(refusal)
+        else:
+            outcomes.append(None)
+            going.append(n)
+            tx.concerns(n, (wish.person_id,))
+    dropped = drop_users(tx, [DropUser(wishes[n].person_id, deleted=True) for n in going])
+    for n, done in zip(going, dropped, strict=True):
+        outcomes[n] = done.refusal
+    return outcomes
+
+
+def _may_be_deleted(tx: Tx, wish: _Deletion, row: Row[Any] | None) -> None:
+    here = row is not None and row.state == "live"
+    if not here and linkable.one(tx.conn, tx.book, wish.person_id) is not None:
+        raise NotYours(wish.person_id)
+    _present(tx, wish.person_id, wish.if_match, row)
+
+
+_DELETE: Kind[_Deletion, None] = Kind("delete user", _delete, lambda tx, outcomes: outcomes)
