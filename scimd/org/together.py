@@ -32,7 +32,8 @@ _WARY_S = 1.0
 #: Batches of a line that are done at the same time: while one waits for PostgreSQL, which it does a few
 #: times, the other goes on. SQLite's follow each other in any case.
 _HANDS = {"sqlite": 1, "postgresql": 2}
-#: What calls of one request may do in a transaction that they share. Of these each person has their own.
+#: What may come of calls of one request that share a transaction: of these each person has their own, whoever
+#: came before. Whoever becomes an Account Admin is not among them: so the last one is kept in order, too.
 _EACH_THEIR_OWN = frozenset(
     {
         EventKind.PERSON_CREATED,

@@ -128,7 +128,7 @@ class Turns:
             if not (turn.waits.done() or task.done()):
                 await asyncio.wait((turn.waits, task), return_when=asyncio.FIRST_COMPLETED)
             call = turn.call
-            if call is None or call.ctx.once is not None or (front and call.kind is not front[0][1].kind):
+            if call is None or (front and call.kind is not front[0][1].kind):
                 break
             weight += call.weight
             if weight > AT_ONCE or not claimed.isdisjoint(call.claims):

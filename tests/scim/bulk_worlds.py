@@ -198,10 +198,14 @@ def _row(naming: Callable[[Any], Any], row: Row[Any]) -> str:
 
 @dataclass
 class Maker:
-    """Makes operations by chance. ``crowded``: of few people, so that they are in each other's way."""
+    """Makes operations by chance. ``crowded``: of few people, so that they are in each other's way.
+
+    ``scarce``: of what seats and licences are taken and given back by, and little else.
+    """
 
     chance: random.Random
-    crowded: bool
+    crowded: bool = False
+    scarce: bool = False
     fresh: int = 0
     there: list[str] = field(default_factory=list)
 
@@ -217,7 +221,7 @@ class Maker:
         """Runs of operations of one kind, or of many."""
         found: list[dict[str, Any]] = []
         while len(found) < many:
-            verb = self.chance.choice(_VERBS)
+            verb = self.chance.choice(_SCARCE if self.scarce else _VERBS)
             for _ in range(self.chance.choice((1, 2, 3, 5, 8, 13))):
                 if self.chance.random() < (0.08 if self.crowded else 0.02):
                     found.append(self.chance.choice(_VERBS)(self))
@@ -353,6 +357,10 @@ def _set(**values: Any) -> dict[str, Any]:
     return _patch(*({"op": "replace", "path": key, "value": value} for key, value in values.items()))
 
 
+_SCARCE = (
+    Maker.active, Maker.active, Maker.active, Maker.leave, Maker.come_back, Maker.delete, Maker.post,
+    Maker.add, Maker.remove,
+)  # fmt: skip
 _VERBS = (
     Maker.post, Maker.post, Maker.post, Maker.put, Maker.title, Maker.active, Maker.leave, Maker.come_back,
     Maker.rename, Maker.move, Maker.delete, Maker.delete, Maker.add, Maker.add, Maker.remove, Maker.other,

@@ -75,7 +75,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def world(scimd: Installation, slug: str, chance: random.Random) -> World:
-    seats = chance.choice((None, None, 4, 9, 25, 300, 5000))
+    seats = chance.choice((None, None, 2, 2, 5, 10, 40, 300, 5000))
     policy = chance.choice(("hold", "hold", "reject", "allow"))
     domain = f"{slug}.example"
     default = chance.choice(("General", "General", None))
@@ -133,7 +133,8 @@ async def between(made: World, chance: random.Random) -> None:
 async def played(made: World, seed: int, bodies: int) -> dict[str, Any]:
     chance = random.Random(seed)
     await prepared(made, chance)
-    maker, answers = Maker(chance, crowded=chance.random() < 0.4), []
+    mood = chance.choice(("crowded", "crowded", "plain", "plain", "scarce"))
+    maker, answers = Maker(chance, crowded=mood == "crowded", scarce=mood == "scarce"), []
     answers.append(await made.bulk([maker.post() for _ in range(chance.choice((2, 10, 40)))], None))
     for _ in range(bodies):
         stop = chance.choice((None, None, None, 1, 2, 5))
@@ -283,6 +284,15 @@ async def test_whoever_waits_has_a_freed_seat_before_the_next_operation(scimd: I
     # The third had the first one's seat for a moment, and so the fourth has the third one's.
     told = sorted(await rows(scimd, t.events, kind="seat.taken"), key=lambda row: row.id)
     assert [row.target_id for row in told] == [third, fourth, first]
+    fifth, sixth = await made(idp, "e", "f")
+    assert await statuses(idp, delete(fourth), delete(first)) == ["204"] * 2
+    told = sorted(await rows(scimd, t.events), key=lambda row: row.id)
+    assert [(row.kind, row.target_id) for row in told if row.kind.startswith("seat.")][-4:] == [
+        ("seat.freed", fourth),
+        ("seat.taken", fifth),
+        ("seat.freed", first),
+        ("seat.taken", sixth),
+    ]
 
 
 async def test_whoever_wants_a_seat_before_it_is_freed_waits_for_it(scimd: Installation) -> None:
@@ -326,6 +336,18 @@ async def test_what_is_limited_is_given_in_order_too(scimd: Installation) -> Non
         await statuses(idp, member(group_id, "remove", ben), member(group_id, "remove", cid)) == ["204"] * 2
     )
     assert (await woken())[1:] == [(cid, "pools")]
+
+
+async def test_whoever_comes_into_a_group_and_with_it_into_another_has_a_version_for_each(
+    scimd: Installation,
+) -> None:
+    idp = await scimd.client(await scimd.organization("acme"), config={"groups": {"default": "none"}})
+    (ann,) = await made(idp, "ann")
+    inner, outer = [(await idp.group(name))["id"] for name in ("Inner", "Outer")]
+    (before,) = await rows(scimd, t.people)
+    assert await statuses(idp, member(inner, "add", ann), member(outer, "add", inner)) == ["204"] * 2
+    (after,) = await rows(scimd, t.people)
+    assert after.rest == before.rest + 2
 
 
 async def test_names_that_groups_wait_for_become_members_one_by_one(scimd: Installation) -> None:
