@@ -101,7 +101,8 @@ class Kind(Generic[W, R]):
         """Do calls of one request, no two of which have a claim in common, in one transaction.
 
         It leaves what they leave one after the other. None: nothing was done, and they have to be done so.
-        Each has a context of its own. Raises DatabaseUnavailable.
+        Each has a context of its own. Raises DatabaseUnavailable, after which it may be done, and Overloaded
+        where whoever tries again would only wait as long.
         """
         wish = InTurn(calls)
         if door.elsewhere is not None:
@@ -115,11 +116,12 @@ class Kind(Generic[W, R]):
             return cast("Sequence[R]", await self._once(door, wish.calls, weight))
         except DatabaseUnavailable:  # what may have been committed must not be done again
             raise
-        except (NotTogether, Refusal):
-            return None
+        except (NotTogether, Refusal) as exc:
+            if _was_locked_out(exc):
+                raise
         except Exception as exc:
             self._was_vain(wish.calls, exc)
-            return None
+        return None
 
     def join(
         self, door: Door, ctx: Context, wish: W | InTurn[W], claims: Sequence[str], weight: int

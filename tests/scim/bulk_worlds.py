@@ -6,15 +6,18 @@ worlds lie in one database, so that nothing differs but what the requests made o
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 from sqlalchemy import Row, Table, select
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP_URN, USER_URN
@@ -22,14 +25,15 @@ from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import tables as t
 from scimd.org.authentication import sessions
-from scimd.org.grants import named, project_upkeep
+from scimd.org.grants import named, project_upkeep, promotion
 from scimd.org.identities import merging
 from scimd.org.organizations.organizations import OrganizationRecord
-from scimd.org.tx import Actor, Context
+from scimd.org.together import InTurn, Kind
+from scimd.org.tx import Actor, Context, Door
 from scimd.org.users import gates, local_people
 from scimd.org.users.local_people import NewPerson
 from scimd.scim.documents import PATCH_URN
-from tests.scim.serving import Client, Installation
+from tests.scim.serving import Client, Installation, installed
 
 REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -42,6 +46,33 @@ _CHANCE = frozenset(
 _APART = frozenset(
     ("events", "published", "leases", "walks", "scim_requests", "idempotency_keys", "tokens", "organizations")
 )
+
+
+@asynccontextmanager
+async def served(url: str) -> AsyncIterator[Installation]:
+    async with installed(url, promote=promotion.promote) as running:
+        begin_anew(running)
+        yield running
+
+
+def begin_anew(running: Installation) -> None:
+    """Set the clock back. A millisecond goes by between two looks at it, so that ids are in order; mails are
+    put off to the next of certain moments."""
+    begun, looks = datetime(2026, 3, 2, 9, 0, 1, tzinfo=UTC), itertools.count()
+    running.door.clock = lambda: begun + timedelta(milliseconds=next(looks))
+
+
+def sharing(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many transactions calls share from now on, by kind, and how many of them in vain."""
+    found, in_turn = Counter[str](), Kind._in_turn
+
+    async def counted(kind: Kind[Any, Any], door: Door, wish: InTurn[Any], weight: int) -> Any:
+        done = await in_turn(kind, door, wish, weight)
+        found[kind.name if done is not None else f"{kind.name} in vain"] += 1
+        return done
+
+    monkeypatch.setattr(Kind, "_in_turn", counted)
+    return found
 
 
 @dataclass
