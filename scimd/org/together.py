@@ -32,7 +32,8 @@ _WARY_S = 1.0
 #: Batches of a line that are done at the same time: while one waits for PostgreSQL, which it does a few
 #: times, the other goes on. SQLite's follow each other in any case.
 _HANDS = {"sqlite": 1, "postgresql": 2}
-#: What calls of one request may do in a transaction that they share. Of these each person has their own.
+#: What may come of calls of one request that share a transaction: of these each person has their own, whoever
+#: came before. Whoever becomes an Account Admin is not among them: so the last one is kept in order, too.
 _EACH_THEIR_OWN = frozenset(
     {
         EventKind.PERSON_CREATED,
@@ -100,7 +101,8 @@ class Kind(Generic[W, R]):
         """Do calls of one request, no two of which have a claim in common, in one transaction.
 
         It leaves what they leave one after the other. None: nothing was done, and they have to be done so.
-        Each has a context of its own. Raises DatabaseUnavailable.
+        Each has a context of its own. Raises DatabaseUnavailable, after which it may be done, and Overloaded
+        where whoever tries again would only wait as long.
         """
         wish = InTurn(calls)
         if door.elsewhere is not None:
@@ -114,11 +116,12 @@ class Kind(Generic[W, R]):
             return cast("Sequence[R]", await self._once(door, wish.calls, weight))
         except DatabaseUnavailable:  # what may have been committed must not be done again
             raise
-        except (NotTogether, Refusal):
-            return None
+        except (NotTogether, Refusal) as exc:
+            if _was_locked_out(exc):
+                raise
         except Exception as exc:
             self._was_vain(wish.calls, exc)
-            return None
+        return None
 
     def join(
         self, door: Door, ctx: Context, wish: W | InTurn[W], claims: Sequence[str], weight: int

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from scimd.core.errors import DatabaseUnavailable
+from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.org.lines import AT_ONCE
 from scimd.org.together import Kind
 from scimd.org.tx import Context, Door, Tx
 
-#: Where calls cannot share transactions, so many are done before it is tried with more of them again.
+#: Where calls cannot share transactions again and again, so many are done before it is tried with more.
 _MOST_CALM = 64
 _ALONE: Final = object()
 T = TypeVar("T")
@@ -99,11 +99,12 @@ class _InTurn(Door):
 
 
 class Turns:
-    """How many calls of a request share a transaction: fewer after some that could not, more again later."""
+    """The calls of one request. Fewer share a transaction after some that could not, and more again later."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
         self._most = AT_ONCE
+        # So many have to be done until more may share, and are since it was last decided.
         self._calm = 1
         self._done = 0
 
@@ -113,11 +114,11 @@ class Turns:
         A task that has ended is such a one: it wanted nothing.
         """
         front = await self._fitting(begun)
-        many = len(front) if len(front) > 1 and await self._share(front) else 1
-        if many == 1:
+        many = await self._share(front) if len(front) > 1 else 0
+        if many == 0:
             begun[0][0].alone()
-        self._went_well(many)
-        return many
+        self._go_on(many or 1)
+        return many or 1
 
     async def _fitting(self, begun: Sequence[tuple[Turn, asyncio.Task[Any]]]) -> list[tuple[Turn, _Call]]:
         """Those at the front whose calls are of one kind, are about different things, and little work."""
@@ -128,7 +129,7 @@ class Turns:
             if not (turn.waits.done() or task.done()):
                 await asyncio.wait((turn.waits, task), return_when=asyncio.FIRST_COMPLETED)
             call = turn.call
-            if call is None or call.ctx.once is not None or (front and call.kind is not front[0][1].kind):
+            if call is None or (front and call.kind is not front[0][1].kind):
                 break
             weight += call.weight
             if weight > AT_ONCE or not claimed.isdisjoint(call.claims):
@@ -137,24 +138,27 @@ class Turns:
             front.append((turn, call))
         return front
 
-    async def _share(self, front: Sequence[tuple[Turn, _Call]]) -> bool:
+    async def _share(self, front: Sequence[tuple[Turn, _Call]]) -> int:
+        """Do them in one transaction; gives of how many it is known now what became of them."""
         kind = front[0][1].kind
         wishes = [(call.ctx, call.wish) for _, call in front]
         try:
             done = await kind.in_turn(self._door, wishes, sum(call.weight for _, call in front))
         except DatabaseUnavailable as exc:
             done = [exc] * len(front)
+        except Overloaded as exc:
+            done = [exc]
         if done is None:
             self._most = max(1, len(front) // 2)
             self._calm = min(2 * self._calm, _MOST_CALM)
             self._done = 0
-            return False
-        for (turn, _), outcome in zip(front, done, strict=True):
+            return 0
+        for (turn, _), outcome in zip(front, done, strict=False):
             turn.shared(outcome)
         self._calm = max(1, self._calm // 2)
-        return True
+        return len(done)
 
-    def _went_well(self, many: int) -> None:
+    def _go_on(self, many: int) -> None:
         self._done += many
         if self._done >= self._calm:
             self._most = min(2 * self._most, AT_ONCE)

@@ -27,7 +27,7 @@ from scimd.scim import bulk_ids, groups, users
 from scimd.scim.documents import PATCH_URN, check_message
 from scimd.scim.effort import Together
 from scimd.scim.errors import ScimError, body_of, invalid_syntax, invalid_value, of_refusal, shown
-from scimd.scim.exchange import Exchange, Sent, answer
+from scimd.scim.exchange import Exchange, Sent, Transform, answer
 
 Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 #: From a path's segments to the methods that it takes, and the id in it.
@@ -61,6 +61,7 @@ class Operation:
     ring: frozenset[str] = frozenset()
     holes: frozenset[str] = frozenset()
     made: str | None = None
+    transforms: list[Transform] = field(default_factory=list)
     result: Document = field(default_factory=dict)
 
 
@@ -285,6 +286,8 @@ class _Bulk:
             # What is not done yet stands in a ring with this one.
             operation.holes = missing - self.done
             self._succeeded(operation, response)
+        finally:
+            self.ex.tell_transforms(operation.transforms)
         if operation.method == hdrs.METH_POST and operation.bulk_id is not None:
             self.done.add(operation.bulk_id)
             self.awaited.discard(operation.bulk_id)
@@ -300,7 +303,7 @@ class _Bulk:
     async def _fill_in_one(self, operation: Operation, names: frozenset[str]) -> None:
         """No matter the time: it is the second half of what was told as made."""
         data = bulk_ids.with_ids(operation.method, bulk_ids.naming(operation.data, names), self.ids)
-        exchange = replace(self.ex, sent=Sent(data, None), id=operation.made, query={})
+        exchange = replace(self.ex, sent=Sent(data, None, operation.transforms), id=operation.made, query={})
         try:
             response = await _FILL_IN[operation.segments[0]](exchange)
         except (ScimError, Refusal) as exc:
@@ -309,6 +312,8 @@ class _Bulk:
             self._refused(operation, ScimError(error.status, detail, error.scim_type))
         else:
             operation.result["version"] = response.headers[hdrs.ETAG]
+        finally:
+            self.ex.tell_transforms(operation.transforms)
 
     async def _send(self, operation: Operation, ex: Exchange) -> web.Response:
         if ex.left_s(_TIME_SHARE) < 0:
@@ -318,7 +323,8 @@ class _Bulk:
         if method not in methods:
             raise ScimError(405, f"{method} cannot be done at {shown('/' + '/'.join(segments))}.")
         ex.check_scopes(method, segments)
-        sent = Sent(bulk_ids.with_ids(method, operation.data, self.ids), operation.version)
+        data = bulk_ids.with_ids(method, operation.data, self.ids)
+        sent = Sent(data, operation.version, operation.transforms)
         return await methods[method](replace(ex, sent=sent, id=resource_id, query={}))
 
     def _succeeded(self, operation: Operation, response: web.Response) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -61,6 +61,8 @@ class ScimSettings:
     log_body_bytes: int = 65_536
 
 
+#: Of a quirk that was applied: its name, and what it does.
+Transform: TypeAlias = tuple[str, str]
 #: Of a list by index: whose, which query, at which index a page would begin.
 PageKey: TypeAlias = tuple[str, str, int]
 
@@ -84,10 +86,14 @@ class PageEnds:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One operation of a bulk request: what it has in place of the request's body and If-Match."""
+    """One operation of a bulk request: what it has in place of the request's body and If-Match.
+
+    ``transforms``: for those that are applied to it; it may be begun, and never be done.
+    """
 
     data: Document
     version: str | None
+    transforms: list[Transform]
 
 
 @dataclass(slots=True)
@@ -175,11 +181,17 @@ class Exchange:
             body = documents.unfolded(kind, body)
             if not self.rules.refuse_unknown:
                 body = path_keys.unfolded(kind, body)
-        if applied:  # of a bulk request, to any of its operations
-            before = self.request.get(request_log.TRANSFORMS, ())
-            made = ((quirk.name, quirk.does) for quirk in applied)
-            self.request[request_log.TRANSFORMS] = tuple(dict.fromkeys((*before, *made)))
+        made = [(quirk.name, quirk.does) for quirk in applied]
+        if self.sent is not None:
+            self.sent.transforms.extend(made)
+        elif made:
+            self.tell_transforms(made)
         return body
+
+    def tell_transforms(self, made: Iterable[Transform]) -> None:
+        """Have the request log name these; of a bulk request, what was done to any of its operations."""
+        before = self.request.get(request_log.TRANSFORMS, ())
+        self.request[request_log.TRANSFORMS] = tuple(dict.fromkeys((*before, *made)))
 
     def may_go_over(self, operations: Sequence[Operation], selections: int = 0) -> int:
         """How many values this PATCH may go over, which looks through members so often.

@@ -6,15 +6,18 @@ worlds lie in one database, so that nothing differs but what the requests made o
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 from sqlalchemy import Row, Table, select
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP_URN, USER_URN
@@ -22,14 +25,15 @@ from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import tables as t
 from scimd.org.authentication import sessions
-from scimd.org.grants import named, project_upkeep
+from scimd.org.grants import named, project_upkeep, promotion
 from scimd.org.identities import merging
 from scimd.org.organizations.organizations import OrganizationRecord
-from scimd.org.tx import Actor, Context
+from scimd.org.together import InTurn, Kind
+from scimd.org.tx import Actor, Context, Door
 from scimd.org.users import gates, local_people
 from scimd.org.users.local_people import NewPerson
 from scimd.scim.documents import PATCH_URN
-from tests.scim.serving import Client, Installation
+from tests.scim.serving import Client, Installation, installed
 
 REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -42,6 +46,33 @@ _CHANCE = frozenset(
 _APART = frozenset(
     ("events", "published", "leases", "walks", "scim_requests", "idempotency_keys", "tokens", "organizations")
 )
+
+
+@asynccontextmanager
+async def served(url: str) -> AsyncIterator[Installation]:
+    async with installed(url, promote=promotion.promote) as running:
+        begin_anew(running)
+        yield running
+
+
+def begin_anew(running: Installation) -> None:
+    """Set the clock back. A millisecond goes by between two looks at it, so that ids are in order; mails are
+    put off to the next of certain moments."""
+    begun, looks = datetime(2026, 3, 2, 9, 0, 1, tzinfo=UTC), itertools.count()
+    running.door.clock = lambda: begun + timedelta(milliseconds=next(looks))
+
+
+def sharing(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many transactions calls share from now on, by kind, and how many of them in vain."""
+    found, in_turn = Counter[str](), Kind._in_turn
+
+    async def counted(kind: Kind[Any, Any], door: Door, wish: InTurn[Any], weight: int) -> Any:
+        done = await in_turn(kind, door, wish, weight)
+        found[kind.name if done is not None else f"{kind.name} in vain"] += 1
+        return done
+
+    monkeypatch.setattr(Kind, "_in_turn", counted)
+    return found
 
 
 @dataclass
@@ -198,10 +229,14 @@ def _row(naming: Callable[[Any], Any], row: Row[Any]) -> str:
 
 @dataclass
 class Maker:
-    """Makes operations by chance. ``crowded``: of few people, so that they are in each other's way."""
+    """Makes operations by chance. ``crowded``: of few people, so that they are in each other's way.
+
+    ``scarce``: of what seats and licences are taken and given back by, and little else.
+    """
 
     chance: random.Random
-    crowded: bool
+    crowded: bool = False
+    scarce: bool = False
     fresh: int = 0
     there: list[str] = field(default_factory=list)
 
@@ -217,7 +252,7 @@ class Maker:
         """Runs of operations of one kind, or of many."""
         found: list[dict[str, Any]] = []
         while len(found) < many:
-            verb = self.chance.choice(_VERBS)
+            verb = self.chance.choice(_SCARCE if self.scarce else _VERBS)
             for _ in range(self.chance.choice((1, 2, 3, 5, 8, 13))):
                 if self.chance.random() < (0.08 if self.crowded else 0.02):
                     found.append(self.chance.choice(_VERBS)(self))
@@ -353,6 +388,10 @@ def _set(**values: Any) -> dict[str, Any]:
     return _patch(*({"op": "replace", "path": key, "value": value} for key, value in values.items()))
 
 
+_SCARCE = (
+    Maker.active, Maker.active, Maker.active, Maker.leave, Maker.come_back, Maker.delete, Maker.post,
+    Maker.add, Maker.remove,
+)  # fmt: skip
 _VERBS = (
     Maker.post, Maker.post, Maker.post, Maker.put, Maker.title, Maker.active, Maker.leave, Maker.come_back,
     Maker.rename, Maker.move, Maker.delete, Maker.delete, Maker.add, Maker.add, Maker.remove, Maker.other,

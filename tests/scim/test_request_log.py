@@ -250,6 +250,17 @@ async def test_of_a_bulk_request_all_transforms_and_what_each_operation_ignored_
     assert {each["name"] for each in entry.ignored} == {"shoeSize", "shirtSize", "password"}
 
 
+async def test_of_a_bulk_request_no_transform_is_said_of_what_was_left_undone(scimd: Installation) -> None:
+    idp = await scimd.client(await scimd.organization("acme"), profile="entra")
+    one = f"/Users/{(await idp.user('anna'))['id']}"
+    managers = [{"op": "add", "path": "manager", "value": "boss"}]
+    await idp.post("/Bulk", {"failOnErrors": 1, "Operations": [
+        {"method": "PATCH", "path": one, "data": [{"op": "add", "path": "userName", "value": ""}]},
+        {"method": "PATCH", "path": one, "data": managers},
+    ]})  # fmt: skip
+    assert (await logged(scimd, idp))[-1].transforms == []
+
+
 SECRETS = ("Xylophone", "quarzschnee", "4711471147", "Kovacsnagy", "geheimnisvoll", "rumpelstilz")
 
 

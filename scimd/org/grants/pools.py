@@ -85,8 +85,6 @@ def allot(tx: Tx, people: Settling) -> None:
     if not tx.book.rules.limited:
         return
     _forget(tx, people)
-    if any(people.loaded.waits.values()):
-        tx.order_matters()
     default: Thing = ("project", tx.book.rules.default_project or "")
     things = _moving(people, default)
     if things:

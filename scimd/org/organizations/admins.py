@@ -26,8 +26,6 @@ def protect(
     were = {person_id for person_id, old in before.items() if old and _is_one(rows[person_id], old)}
     are = {person_id for person_id, new in after.items() if _is_one(rows[person_id], new)}
     lost = sorted(were - are)
-    if lost:
-        tx.order_matters()
     if not lost or are:
         return
     others = _others(tx, rows)
