@@ -299,6 +299,13 @@ async def test_who_is_in_no_list_counts_in_no_project_or_team_and_keeps_none_fro
 
 async def counted_in(acme: House, project: ProjectId, team: TeamId) -> tuple[int, int, int]:
     by_id = await catalogue_reads.get_project(acme.door, acme.org_id, project)
+    lists = (
+        await project_upkeep.list_projects(acme.door, acme.org_id),
+        (await catalogue_reads.list_projects(acme.door, acme.org_id, Window(100))).rows,
+    )
+    assert {each.people for many in lists for each in many if each.id == project} == {by_id.people}
+    things = (await catalogue_reads.list_things(acme.door, acme.org_id, "team", Window(100))).rows
+    assert [each.people for each in things] == [by_id.people]
     by_name = await project_upkeep.by_name(acme.door, acme.org_id, project)
     return by_id.people, by_name.people, (await named.by_name(acme.door, acme.org_id, "team", "Red")).people
 

@@ -17,10 +17,11 @@ import scimd.org
 from scimd.core.people import OrgId, PersonId
 from scimd.db import migrate
 from scimd.db.prepared import Prepared
-from scimd.db.tables import events, metadata, people
+from scimd.db.tables import events, metadata, people, projects
 from scimd.org.audit import audit_reads
 from scimd.org.audit.audit_reads import EntryFilter
 from scimd.org.authentication import sessions
+from scimd.org.grants import catalogue_reads
 from scimd.org.groups import member_rows
 from scimd.org.identities import decided, linking, merging
 from scimd.org.invitations import invitation_list, invitations
@@ -197,6 +198,16 @@ def test_how_many_are_invited_is_counted_in_an_index(conn: Connection) -> None:
     assert plan == [
         "SEARCH people USING COVERING INDEX ix_people_status (org_id=? AND status=? AND has_seat=?)"
     ]
+
+
+def test_those_in_no_list_are_taken_off_the_figures_of_projects_by_an_index_of_theirs(
+    conn: Connection,
+) -> None:
+    """Each of 100,000 in a project was looked up among all people."""
+    each = catalogue_reads.how_many_each("project", projects, OrgId("o"))
+    (plan,) = _plans(conn, lambda conn: conn.execute(select(projects.c.id, each)))
+    of_people = [step for step in plan if " people " in step]
+    assert of_people == ["SEARCH people USING INDEX ix_people_unlisted (org_id=?)"]
 
 
 def test_the_newest_mail_of_an_invitation_is_found_by_its_person(conn: Connection) -> None:

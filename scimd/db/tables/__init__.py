@@ -18,6 +18,7 @@ from scimd.db.tables.outbox import deliveries, notifications
 from scimd.db.tables.person import (
     LOCAL,
     NOT_IN_YET,
+    UNLISTED,
     gates,
     grants,
     merged_people,
@@ -48,6 +49,7 @@ __all__ = [
     "NEWEST_LAST",
     "NOT_IN_YET",
     "TOLD",
+    "UNLISTED",
     "access_tokens",
     "api_tokens",
     "assertions",

@@ -75,6 +75,9 @@ columns.partial_index(
 NOT_IN_YET = text("welcome = 'set_password' AND NOT accepted")
 columns.partial_index("ix_people_not_in_yet", people.c.org_id, people.c.id, where=NOT_IN_YET)
 columns.partial_index("ix_people_expires", people.c.expires_at, where=people.c.expires_at.is_not(None))
+#: Of whom no list of people tells. As the index says it, too.
+UNLISTED = text("(deleted_at IS NOT NULL OR lapsed)")
+columns.partial_index("ix_people_unlisted", people.c.org_id, people.c.id, where=UNLISTED)
 columns.partial_index("ix_people_deleted", people.c.deleted_at, where=people.c.deleted_at.is_not(None))
 
 columns.tell_sqlite(
@@ -85,6 +88,7 @@ columns.tell_sqlite(
     uq_people_local_user_name="100000000 1000000 1",
     uq_people_sign_in_key="100000000 1000000 1",
     ix_people_not_in_yet="10000 1000 1",
+    ix_people_unlisted="10000 1000 1",
     ix_people_deleted="10000 10",
     ix_people_expires="10000 10",
 )

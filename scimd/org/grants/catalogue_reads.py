@@ -10,7 +10,17 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, nu
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, fold
-from scimd.db.tables import grants, group_members, groups, licences, people, projects, sources, teams
+from scimd.db.tables import (
+    UNLISTED,
+    grants,
+    group_members,
+    groups,
+    licences,
+    people,
+    projects,
+    sources,
+    teams,
+)
 from scimd.org.grants import pool_limits
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut, narrowed
@@ -70,7 +80,7 @@ class MemberRecord:
     since: datetime
 
 
-#: Of people: those who are in lists of them.
+#: Of people: those who are in lists of them, all but the UNLISTED.
 LISTED = people.c.deleted_at.is_(None) & people.c.lapsed.is_(False)
 HOW_MANY = func.count(_g.person_id.distinct())
 
@@ -86,9 +96,29 @@ def holders(what: ColumnElement[Any], kind: str, org_id: Any, target: Any) -> Se
 
 
 def how_many(kind: str, table: Any) -> ColumnElement[int]:
-    """How many have each row of the table, dormant grants left out."""
+    """How many have a row of the table, dormant grants left out."""
     found = holders(HOW_MANY, kind, table.c.org_id, table.c.id).where(~_g.dormant)
     return found.correlate(table).scalar_subquery()
+
+
+def how_many_each(kind: str, table: Any, org_id: OrgId) -> ColumnElement[int]:
+    """The same of many rows, which may have 100,000 holders. Those who are in no list are few: they are found
+    once and taken off, where each holder would be looked up among all people.
+    """
+    given = (_g.kind == kind, _g.until.is_(None), ~_g.dormant)
+    unlisted = (
+        select(_g.target, HOW_MANY.label("people"))
+        .join_from(people, grants, (_g.org_id == people.c.org_id) & (_g.person_id == people.c.id))
+        .where(people.c.org_id == org_id, UNLISTED, *given)
+        .group_by(_g.target)
+        .cte("unlisted")
+        .prefix_with("MATERIALIZED")
+    )
+    everybody = select(HOW_MANY).where(_g.org_id == table.c.org_id, _g.target == table.c.id, *given)
+    too_many = select(unlisted.c.people).where(unlisted.c.target == table.c.id)
+    return everybody.correlate(table).scalar_subquery() - func.coalesce(
+        too_many.correlate(table).scalar_subquery(), 0
+    )
 
 
 # ------------------------------------------------------------------------------ teams, licences
@@ -101,7 +131,7 @@ async def list_things(
 ) -> Slice[ThingRecord]:
     """Sorts: ``name``, ``created``."""
     table = _TABLES[kind]
-    query = _searched(_things(org_id, kind), table.c.name_key, q)
+    query = _searched(_things(org_id, kind, how_many_each(kind, table, org_id)), table.c.name_key, q)
     return await door.read(
         lambda conn: cut(conn, query, window, {"name": table.c.name_key}, table.c.id).map(_thing)
     )
@@ -111,13 +141,14 @@ async def get_thing(
     door: Door, org_id: OrgId, kind: Literal["team", "licence"], thing_id: str
 ) -> ThingRecord:
     """Raises NotFound."""
-    query = _things(org_id, kind).where(_TABLES[kind].c.id == thing_id)
+    table = _TABLES[kind]
+    query = _things(org_id, kind, how_many(kind, table)).where(table.c.id == thing_id)
     return _thing(await _one(door, query, kind, thing_id))
 
 
-def _things(org_id: OrgId, kind: Literal["team", "licence"]) -> Select[Any]:
+def _things(org_id: OrgId, kind: Literal["team", "licence"], people_of_it: ColumnElement[int]) -> Select[Any]:
     table = _TABLES[kind]
-    query = select(table, how_many(kind, table).label("people")).where(table.c.org_id == org_id)
+    query = select(table, people_of_it.label("people")).where(table.c.org_id == org_id)
     if kind == "team":
         return query.add_columns(null().label("limit"), literal(0).label("waiting"))
     return query.add_columns(
@@ -144,10 +175,10 @@ async def _one(door: Door, query: Select[Any], kind: str, thing_id: str) -> Row[
 # ------------------------------------------------------------------------------ projects
 
 
-def _projects(org_id: OrgId) -> Select[Any]:
+def _projects(org_id: OrgId, people_of_it: ColumnElement[int]) -> Select[Any]:
     return select(
         projects,
-        how_many("project", projects).label("people"),
+        people_of_it.label("people"),
         pool_limits.limit_of("project", projects).label("limit"),
         pool_limits.waiting_for("project", projects).label("waiting"),
     ).where(projects.c.org_id == org_id)
@@ -158,7 +189,8 @@ async def list_projects(
 ) -> Slice[ProjectRecord]:
     """Sorts: ``name``, ``created``."""
     over = projects.c.archived_at
-    query = _projects(org_id).where(over.is_not(None) if archived else over.is_(None))
+    query = _projects(org_id, how_many_each("project", projects, org_id))
+    query = query.where(over.is_not(None) if archived else over.is_(None))
     query = _searched(query, projects.c.name_key, q)
     sorts = {"name": projects.c.name_key}
     return await door.read(lambda conn: cut(conn, query, window, sorts, projects.c.id).map(_project))
@@ -171,7 +203,8 @@ async def get_project(door: Door, org_id: OrgId, project_id: str) -> ProjectReco
 
 def find_project(conn: Connection, org_id: OrgId, project_id: str) -> ProjectRecord:
     """As ``get_project``, in a transaction."""
-    row = conn.execute(_projects(org_id).where(projects.c.id == project_id)).first()
+    query = _projects(org_id, how_many("project", projects)).where(projects.c.id == project_id)
+    row = conn.execute(query).first()
     if row is None:
         raise NotFound("project", project_id)
     return _project(row)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, select, update
 
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.events import Event, EventKind
@@ -230,11 +230,11 @@ def _living(tx: Tx, project_id: ProjectId) -> ProjectRecord:
 # ------------------------------------------------------------------------------ reads
 
 
-def _query(org_id: OrgId) -> Select[Any]:
+def _query(org_id: OrgId, people_of_it: ColumnElement[int]) -> Select[Any]:
     return (
         select(
             projects,
-            catalogue_reads.how_many("project", projects).label("people"),
+            people_of_it.label("people"),
             pool_limits.limit_of("project", projects).label("limit"),
             pool_limits.waiting_for("project", projects).label("waiting"),
             groups.c.display_name.label("group_name"),
@@ -265,7 +265,8 @@ def _record(row: Row[Any]) -> ProjectRecord:
 
 
 def _get(conn: Connection, org_id: OrgId, project_id: str) -> ProjectRecord:
-    row = conn.execute(_query(org_id).where(_p.id == project_id)).first()
+    query = _query(org_id, catalogue_reads.how_many("project", projects)).where(_p.id == project_id)
+    row = conn.execute(query).first()
     if row is None:
         raise NotFound("project", project_id)
     return _record(row)
@@ -274,14 +275,16 @@ def _get(conn: Connection, org_id: OrgId, project_id: str) -> ProjectRecord:
 async def list_projects(door: Door, org_id: OrgId, *, archived: bool = False) -> list[ProjectRecord]:
     """Projects by name; ``archived``: those in place of the living."""
     there = _p.archived_at.is_not(None) if archived else _p.archived_at.is_(None)
-    query = _query(org_id).where(there).order_by(_p.name_key, _p.id)
+    each = catalogue_reads.how_many_each("project", projects, org_id)
+    query = _query(org_id, each).where(there).order_by(_p.name_key, _p.id)
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
 
 
 async def by_name(door: Door, org_id: OrgId, name_or_id: str) -> ProjectRecord:
     """A living project by its name, whatever the case, or any by its id. Raises NotFound."""
     by_key = (_p.name_key == fold(name_or_id)) & _p.archived_at.is_(None)
-    query = _query(org_id).where(by_key | (_p.id == name_or_id))
+    of_it = catalogue_reads.how_many("project", projects)
+    query = _query(org_id, of_it).where(by_key | (_p.id == name_or_id))
     row = await door.read(lambda conn: conn.execute(query).first())
     if row is None:
         raise NotFound("project", name_or_id)
