@@ -28,6 +28,8 @@ _GLANCE_S = 0.01
 _WARY_S = 1.0
 #: A reader's are clients' filters above all, each of which takes up to 0.3 MB and may never come again.
 _READERS_STATEMENTS = 64
+#: What these ask for is seldom what the last one asked for, and the system has it in memory.
+_READERS_CACHE_KIB = 256
 T = TypeVar("T")
 
 
@@ -357,9 +359,12 @@ class Reader:
     """A hand that reads: each body sees one snapshot and cannot write."""
 
     def __init__(self, file: File, tuning: Tuning) -> None:
-        cache_kib = tuning.cache_kib // 8
         self._handle = Handle(
-            file, tuning.busy_timeout_s, cache_kib, query_only=True, statements=_READERS_STATEMENTS
+            file,
+            tuning.busy_timeout_s,
+            _READERS_CACHE_KIB,
+            query_only=True,
+            statements=_READERS_STATEMENTS,
         )
 
     def close(self) -> None:

@@ -16,8 +16,8 @@ _ARENAS = 1
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 #: More than an answer of a hundred people, which would be asked of the system anew each time.
 _LARGE = 1 << 20
-#: Takes a millisecond when there is much to give back, and a twentieth of it when there is not.
-_GIVES_BACK_EVERY_S = 10.0
+#: Takes half a millisecond when there is much to give back, and a tenth of it when there is not.
+_GIVES_BACK_EVERY_S = 2.0
 
 
 def spare() -> None:
