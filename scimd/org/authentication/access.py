@@ -211,20 +211,20 @@ def _narrowed(conn: Connection, books: RuleBooks, org_id: OrgId, stored: Access)
 # ------------------------------------------------------------------------------ reporting
 
 
-async def report_attempts(door: Door, ctx: Context, attempts: Sequence[Attempt]) -> None:
-    """List these attempts beside scimd's own; an event for each of somebody who is known.
+async def report_attempts(door: Door, ctx: Context, reported: Sequence[Attempt]) -> None:
+    """List what another product ``reported`` beside scimd's own; an event for each of somebody who is known.
 
     They hold nobody back from scimd's own sign-in. Raises Forbidden.
     """
     permissions.require(ctx, REPORT)
 
     def body(tx: Tx) -> None:
-        keys = {address_key(each.address) for each in attempts}
+        keys = {address_key(each.address) for each in reported}
         query = select(_p.id, _p.sign_in_key).where(
             _p.org_id == tx.org_id, _p.sign_in_key.in_(keys), _p.deleted_at.is_(None)
         )
         known = {row.sign_in_key: PersonId(row.id) for row in tx.conn.execute(query)}
-        for each in attempts:
+        for each in reported:
             _note(tx, each, known.get(address_key(each.address)))
 
     await door.run(ctx, body)
