@@ -11,6 +11,7 @@ import contextlib
 import errno
 import gc
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from scimd.core.errors import Refusal
 from scimd.db import migrate
 from scimd.db.engine import render_ahead
 from scimd.opening import leads_nowhere, migrate_schema, opened, prove
+from scimd.org import leases
 from scimd.org.declared import declared_held, declared_organizations
 from scimd.org.organizations import organizations
 from scimd.org.request_log import scribes
@@ -107,9 +109,9 @@ def _fork(config: Config) -> Forked:
     )
 
 
-def _work(config: Config, desks: Sequence[Connection]) -> None:
+def _work(config: Config, holder: str, desks: Sequence[Connection]) -> None:
     """The forked worker."""
-    run(work(config, parent=True, desks=desks))
+    run(work(config, parent=True, desks=desks, holder=holder))
 
 
 def _answer(config: Config, ends: Ends, scribes: Connection | None) -> None:
@@ -209,7 +211,7 @@ async def serve(
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))
         if config.server.worker:
-            worker = asyncio.create_task(_worker_kept(config, door, forked.worker if forked else None, stop))
+            worker = asyncio.create_task(_worker_kept(config, door, forked, stop))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
             await _unless(stop, ready(door))
@@ -363,6 +365,9 @@ class _Handed:
 
     config: Config
     keys: Keyring
+    #: Of a worker: by which its leases are known, and those of the one that died.
+    holder: str | None = None
+    after: str | None = None
 
 
 def _handed(name: str) -> _Handed:
@@ -392,30 +397,39 @@ def answer_beside_server(files: Sequence[str]) -> None:
 def work_beside_server() -> None:
     """The worker's process, in place of one that died, or where none could be forked off."""
     handed = _handed(family.WORKER)
-    _live(work(handed.config, parent=True, keys=handed.keys))
+    _live(work(handed.config, parent=True, keys=handed.keys, holder=handed.holder, after=handed.after))
 
 
 async def work(
-    config: Config, *, parent: bool, desks: Sequence[Connection] = (), keys: Keyring | None = None
+    config: Config,
+    *,
+    parent: bool,
+    desks: Sequence[Connection] = (),
+    keys: Keyring | None = None,
+    holder: str | None = None,
+    after: str | None = None,
 ) -> None:
     """Run the jobs until told to stop; with ``parent``, also when standard input ends.
 
     ``serve`` holds the other end of that pipe, so no worker outlives a server that was killed. ``desks``:
-    pipes from those who answer, whose entries of the request log are made and written here. ``keys``: as in
-    ``opened``.
+    pipes from those who answer, whose entries of the request log are made and written here. ``keys``,
+    ``holder``: as in ``opened``. ``after``: the holder that died, whose place it takes.
     """
     # As in make_app: no other command needs these.
     from scimd.jobs import Jobs
     from scimd.outbox.mail import mailer_from
 
     async with (
-        opened(config, keys=keys, caches_kib=_WORKERS_CACHES_KIB) as door,
+        opened(config, keys=keys, caches_kib=_WORKERS_CACHES_KIB, holder=holder) as door,
         mailer_from(config.mail) as mailer,
     ):
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()
         watcher = asyncio.create_task(children.parent_gone(stop.set)) if parent else None
         _keep_entries(config, door, desks)
+        if after is not None:
+            with contextlib.suppress(Refusal):  # its leases run out by themselves
+                logger.info("leases_let_go", leases=await leases.let_go(door, after))
         await jobs.start()
         logger.info("working")
         await stop.wait()
@@ -445,15 +459,17 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         working.result()
 
 
-async def _worker_kept(
-    config: Config, door: Door, forked: children.Forked | None, ending: asyncio.Event
-) -> None:
+async def _worker_kept(config: Config, door: Door, forked: Forked | None, ending: asyncio.Event) -> None:
+    last: str | None = None
+
     async def live(first: bool) -> int:
-        if first and forked is not None:
-            return await forked.live(children.PATIENCE_S)
-        return await children.live_anew(
-            (WORK_BESIDE_SERVER,), _Handed(config, door.keys), patience_s=children.PATIENCE_S
-        )
+        nonlocal last
+        if first and forked is not None and forked.worker is not None:
+            last = forked.holder
+            return await forked.worker.live(children.PATIENCE_S)
+        before, last = last, secrets.token_hex(8)
+        handing = _Handed(config, door.keys, holder=last, after=before)
+        return await children.live_anew((WORK_BESIDE_SERVER,), handing, patience_s=children.PATIENCE_S)
 
     await children.keep(family.WORKER, live, ending)
 

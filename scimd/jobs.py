@@ -11,9 +11,6 @@ see ``_Every`` and ``Jobs._mind_the_clock``.
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
@@ -241,7 +238,7 @@ class Jobs:
             self._lease = None
         # One that was lost may be free: no other took it, the clock was set ahead.
         if self._lease is None:
-            holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+            holder = leases.called(self._door)
             self._lease = await self._door.run(ctx, lambda tx: _lead(tx, holder))
         # Counted from before the question, on this machine's clock: a process that was stopped for
         # longer finds itself out of office before it asks.

@@ -96,12 +96,13 @@ async def opened(
     keys: Keyring | None = None,
     caches_kib: tuple[int, int] = CACHES_KIB,
     only_writes: bool = False,
+    holder: str | None = None,
 ) -> AsyncIterator[Door]:
     """A door on the configured database; the schema must be there. Closes the database at the end.
 
     ``keys``: those that another process read when it started; None: they are read now, and made where there
     are none with ``make_key``. ``caches_kib``: of SQLite, for reads and for writes; see ``Tuning``.
-    ``only_writes``: nobody waits for an answer of this process's loop.
+    ``only_writes``: nobody waits for an answer of this process's loop. ``holder``: as in ``Door``.
     """
     try:
         db = Database.open(
@@ -127,6 +128,7 @@ async def opened(
             write_events=audit.write_events,
             promote=promotion.promote,
             clock=db.now,
+            holder=holder,
         )
     finally:
         await db.aclose()

@@ -9,17 +9,19 @@ in the middle of a batch.
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import LeaseLost
 from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore, lock_rows, now_of_database
 from scimd.db.tables import leases
-from scimd.org.tx import Tx
+from scimd.org.tx import Door, Tx
 
 #: Long enough for the slowest batch, short enough to wait for when a process died.
 LEASE_S = 30.0
@@ -37,12 +39,30 @@ class Lease:
     until: datetime
 
 
+def called(door: Door) -> str:
+    """How this process is called as a holder: for people, but for the end of it."""
+    return f"{socket.gethostname()}/{os.getpid()}/{door.holder}"
+
+
+async def let_go(door: Door, holder: str) -> int:
+    """Let go of all that a process held that has died, by its ``Door.holder``: nobody need wait for that.
+
+    What it had begun to write while it died is committed or undone before. Gives how many leases it held.
+    """
+
+    def body(conn: Connection) -> int:
+        now, held = now_of_database(conn), leases.c.holder.endswith(f"/{holder}")
+        return conn.execute(update(leases).where(held, leases.c.until > now).values(until=now)).rowcount
+
+    return await door.db.write(body)
+
+
 def take(tx: Tx, name: str, holder: str, *, for_s: float = LEASE_S) -> Lease | None:
     """Take a lease that is free or has run out; None while somebody holds it.
 
     One that would last longer than leases do is taken as well: the clock was ahead when it was made, and
-    whoever still works under it is fenced. ``holder`` is for people who look at the table; what counts is
-    the fencing number.
+    whoever still works under it is fenced. ``holder``: as it is ``called``; what counts is the fencing
+    number.
     """
     now = now_of_database(tx.conn)
     tx.conn.execute(

@@ -411,11 +411,13 @@ class Door:
         write_events: AfterBody,
         promote: Promote | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        holder: str | None = None,
     ) -> None:
         self.db = db
         self.keys = keys
         self.settings = settings
         self.clock = clock
+        self.holder = holder or secrets.token_hex(8)  # by which leases of this process are known
         self.books = RuleBooks()
         #: Calls that wait to be done together, by what they have in common (``org.together``).
         self.lines: dict[Hashable, Line[Any, Any]] = {}

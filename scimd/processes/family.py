@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,10 +57,11 @@ class Forked:
     """The children that were forked off before anything else: each waits until it is wanted.
 
     ``answerers`` with the first process's ends; without any it answers itself. ``scribes``: from there to
-    the worker, which makes entries of the request log.
+    the worker, which makes entries of the request log. ``holder``: by which the worker's leases are known.
     """
 
     worker: children.Forked | None
+    holder: str
     answerers: tuple[tuple[children.Forked, Ends], ...]
     scribes: Connection | None
 
@@ -73,22 +75,23 @@ def answering(wanted: int) -> int:
 def fork(
     answerers: int,
     answer: Callable[[Ends, Connection | None], None],
-    work: Callable[[Sequence[Connection]], None] | None,
+    work: Callable[[str, Sequence[Connection]], None] | None,
 ) -> Forked:
     """Fork the worker, if ``work`` is there, and those who answer, if they are several.
 
-    ``work`` is given a pipe from each process that answers, ``answer`` its own.
+    ``work`` is given what it is called as a holder of leases, and a pipe from each process that answers,
+    ``answer`` its own.
     """
     family = children.Family()
     pipes = [multiprocessing.Pipe() for _ in range(answerers)] if work else []
     shelf = SharedBuckets.shelf()
     pairs = [ends(shelf) for _ in range(answerers if answerers > 1 else 0)]
     family.share(*itertools.chain.from_iterable(pipes), *itertools.chain.from_iterable(pairs))
-    desks = [theirs for _, theirs in pipes]
-    worker = family.fork(WORKER, partial(work, desks), keeps=desks) if work else None
+    desks, holder = [theirs for _, theirs in pipes], secrets.token_hex(8)
+    worker = family.fork(WORKER, partial(work, holder, desks), keeps=desks) if work else None
     found = []
     for place, (ours, theirs) in enumerate(pairs):
         scribes = pipes[place][0] if pipes else None
         keeps = (theirs, scribes) if scribes else (theirs,)
         found.append((family.fork(ANSWERER, partial(answer, theirs, scribes), keeps=keeps), ours))
-    return Forked(worker, tuple(found), pipes[0][0] if pipes and not pairs else None)
+    return Forked(worker, holder, tuple(found), pipes[0][0] if pipes and not pairs else None)

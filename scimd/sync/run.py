@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
@@ -149,7 +147,7 @@ async def held(door: Door, ctx: Context, name: str, what: str) -> AsyncIterator[
 
     Raises Busy where somebody else holds it, LeaseLost out of the block when it was taken over.
     """
-    holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+    holder = leases.called(door)
     lease = await door.run(ctx, lambda tx: leases.take(tx, name, holder))
     if lease is None:
         raise Busy(what)

@@ -215,7 +215,7 @@ async def test_another_takes_the_place_of_one_who_answers_and_hangs(monkeypatch:
     monkeypatch.setattr(children, "live_anew", anew)
     with SharedBuckets.shelf() as shelf:
         ours, theirs = family.ends(shelf)
-        forked = family.Forked(None, ((Hanging(), ours),), None)  # type: ignore[arg-type]
+        forked = family.Forked(None, "", ((Hanging(), ours),), None)  # type: ignore[arg-type]
         door: Any = SimpleNamespace(keys=None)
         (kept,) = app._answerers_kept(Config(), door, port, forked, ending)
         keeping = asyncio.ensure_future(kept)

@@ -28,8 +28,8 @@ async def looked_at(config: Config, **how: Any) -> AsyncIterator[None]:
     ("forked", "on_loop"),
     [
         (None, False),
-        (Forked(None, (), None), False),
-        (Forked(None, ((None, None),), None), True),  # type: ignore[arg-type]
+        (Forked(None, "", (), None), False),
+        (Forked(None, "", ((None, None),), None), True),  # type: ignore[arg-type]
     ],
 )
 async def test_short_writes_are_on_the_loop_where_others_answer(

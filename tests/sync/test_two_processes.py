@@ -189,6 +189,23 @@ async def test_stopped_leader_cannot_renew_and_its_fence_is_old(database_url: st
         assert (await door.run(ctx, lambda tx: leases.hold(tx, second))).fence == second.fence
 
 
+async def test_what_a_dead_process_held_is_free_at_once_and_nothing_else(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with acme(database_url, tmp_path) as (door, _):
+        (source,) = await sources.list_sources(door)
+        ctx = sync_run.context(door, source)
+        took = [await door.run(ctx, lambda tx, n=n: leases.take(tx, n, f"host/1/{n}")) for n in ("ab", "b")]  # type: ignore[misc]
+        assert None not in took
+        assert await leases.let_go(door, "b") == 1
+        assert await leases.let_go(door, "b") == 0
+        assert await door.run(ctx, lambda tx: leases.take(tx, "ab", "another")) is None
+        assert await door.run(ctx, lambda tx: leases.take(tx, "b", leases.called(door))) is not None
+        with pytest.raises(leases.LeaseLost):
+            await door.run(ctx, lambda tx: leases.hold(tx, took[1]))  # type: ignore[arg-type]
+        assert await leases.let_go(door, door.holder) == 1
+
+
 async def test_lease_of_a_clock_that_was_ahead_is_taken_and_its_holder_fenced(
     database_url: str, tmp_path: Path
 ) -> None:
