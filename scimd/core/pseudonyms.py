@@ -57,18 +57,15 @@ _BORDERS = (2**53, 2**63 + 1, 2**64)
 class _Alphabet:
     """Letters of one kind that stand for each other: each has one capital, or all have none."""
 
-    __slots__ = ("_at", "letters", "size")
+    __slots__ = ("letters", "places", "size")
 
     def __init__(self, letters: Iterable[str]) -> None:
         self.letters: Final = "".join(letters)
         self.size: Final = len(self.letters)
-        self._at = {letter: place for place, letter in enumerate(self.letters)}
+        self.places: Final = {letter: place for place, letter in enumerate(self.letters)}
 
     def __contains__(self, letter: str) -> bool:
-        return letter in self._at
-
-    def place(self, letter: str) -> int:
-        return self._at[letter]
+        return letter in self.places
 
 
 def _between(first: int, last: int) -> Iterable[str]:
@@ -123,7 +120,7 @@ class Pseudonyms:
     """The pseudonyms of one organization. ``kept``: whole values that stand for themselves, folded."""
 
     def __init__(self, key: bytes, kept: Iterable[str] = ()) -> None:
-        self._key = key
+        self._keyed = blake2b(key=key)  # to take a copy of it costs less than to begin with the key again
         self._kept = _KEPT | {fold(each) for each in kept}
         self._texts: dict[str, str] = {}
         self._words: dict[str, str] = {}
@@ -251,11 +248,11 @@ class Pseudonyms:
         for letter, alphabet in zip(folded, alphabets, strict=True):
             if alphabet is None:
                 continue
-            sizes.append(alphabet.size)
-            known = letter in alphabet
-            places.append(alphabet.place(letter) if known else 0)
-            if not known:
+            place = alphabet.places.get(letter)
+            if place is None:
                 strange.append(letter)
+            sizes.append(alphabet.size)
+            places.append(place or 0)
         moved = iter(self._permute(places, sizes, counter, "".join(strange).encode()))
         pairs = zip(folded, alphabets, strict=True)
         return "".join(letter if each is None else each.letters[next(moved)] for letter, each in pairs)
@@ -302,15 +299,18 @@ class Pseudonyms:
         return found
 
     def _hash(self, label: bytes, turn: int = 0, text: bytes = b"") -> int:
-        return int.from_bytes(blake2b(b"%b|%d|%b" % (label, turn, text), key=self._key).digest())
+        hashed = self._keyed.copy()
+        hashed.update(b"%b|%d|%b" % (label, turn, text))
+        return int.from_bytes(hashed.digest())
 
 
 def shares(one: str, other: str) -> bool:
     """Whether four letters or digits in a row of one stand in the other, whatever their case."""
-    one, other = fold(one), fold(other)
-    runs = {one[at : at + _SHARED] for at in range(len(one) - _SHARED + 1)}
-    others = (other[at : at + _SHARED] for at in range(len(other) - _SHARED + 1))
-    return any(run in runs and run.isalnum() for run in others)
+    return any(map(str.isalnum, _runs(fold(one)) & _runs(fold(other))))
+
+
+def _runs(text: str) -> set[str]:
+    return {text[at : at + _SHARED] for at in range(len(text) - _SHARED + 1)}
 
 
 def _joined(places: list[int], sizes: list[int]) -> tuple[int, int]:

@@ -44,6 +44,7 @@ _JOINS = frozenset(("and", "or", "not"))
 _OPERATES = _COMPARES | {"pr"}
 _COUNTS = frozenset(("totalresults", "itemsperpage", "startindex", "count", "failonerrors"))
 _NAMES = frozenset(("attributes", "excludedattributes", "sortby"))
+_READ_BY_KEY = frozenset(("schemas", "causes"))
 _STATUS = re.compile(r"[1-5]\d\d")
 #: What ``meta`` says, as scimd makes it (``core.resource``); what a client sends there may be anything.
 _TAG = re.compile(r'W/"[0-9]{1,20}-[0-9]{1,20}"')
@@ -96,6 +97,8 @@ class RequestPseudonyms:
         kinds = tuple(kinds)
         self._of = pseudonyms
         self._base = base_url
+        #: As strings begin that are not one value as a whole.
+        self._apart = (BULK_ID, "{", base_url) if base_url else (BULK_ID, "{")
         self._known = (
             {row.name.lower() for row in _rows(kinds)} | _OPERATES | _JOINS | {"null", "true", "false"}
         )
@@ -125,7 +128,7 @@ class RequestPseudonyms:
         self._said: set[str] | None = None
         self._names: set[str] = set()
         self._secrets: set[str] = set()
-        self._known_names: dict[str, tuple[bool, str | None]] = {}
+        self._known_names: dict[str, tuple[bool, str | None, str]] = {}
 
     def begin(self) -> None:
         """Another request: what the last one said may stand in scimd's sentences no more."""
@@ -165,7 +168,9 @@ class RequestPseudonyms:
         """A JSON value that stands under a key; ``operations`` is the key of protocol messages."""
         if isinstance(value, str):
             return self._string(value, key)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
+            if key == "operations" or ("schemas" in value and _is_message(value)):
+                return self._message(value, key)
             return self._object(value, key)
         if isinstance(value, list):
             return [self.document(each, key) for each in value]
@@ -173,27 +178,41 @@ class RequestPseudonyms:
             return value
         return self._of.number(value)
 
-    def _object(self, value: Mapping[str, Any], key: str) -> dict[str, Any]:
-        message = key == "operations" or _is_message(value)
-        secret = message and any(
+    def _object(self, value: dict[str, Any], key: str) -> dict[str, Any]:
+        """Nearly all that is in bodies: strings whose pseudonyms are known, called without a detour."""
+        made: dict[str, Any] = {}
+        text, apart = self._of.text, self._apart
+        for name, each in value.items():
+            hidden, masked, low = self._named(name)
+            if hidden:
+                made[masked] = self._hide(each)
+            elif type(each) is not str:
+                made[masked] = self.document(each, low)
+            elif key == "meta" and _is_own(low, each):
+                made[name] = each
+            elif low in _READ_BY_KEY or each.startswith(apart):
+                made[masked] = self._string(each, low)
+            else:
+                made[masked] = text(each)
+        return made
+
+    def _message(self, value: dict[str, Any], key: str) -> dict[str, Any]:
+        secret = any(
             name.lower() == "path" and isinstance(each, str) and _SECRET.search(each)
             for name, each in value.items()
         )
         made: dict[str, Any] = {}
         for name, each in value.items():
-            low = name.lower()
-            hidden, masked = self._named(name)
+            hidden, masked, low = self._named(name)
             if hidden or (secret and low == "value"):
                 made[masked] = self._hide(each)
-            elif (key == "meta" and _is_own(low, each)) or (
-                message and low == "version" and _is_own(low, each)
-            ):
+            elif (key == "meta" or low == "version") and _is_own(low, each):
                 made[name] = each
-            elif message and low in self._messages and isinstance(each, str):
+            elif low in self._messages and isinstance(each, str):
                 made[name] = self._messages[low](each)
-            elif message and low in _NAMES and isinstance(each, list):
+            elif low in _NAMES and isinstance(each, list):
                 made[name] = [self.names(one) if isinstance(one, str) else self.document(one) for one in each]
-            elif message and low == "data" and isinstance(each, list):
+            elif low == "data" and isinstance(each, list):
                 made[name] = self.document(each, "operations")
             else:
                 made[masked] = self.document(each, low)
@@ -204,19 +223,19 @@ class RequestPseudonyms:
         self._secrets.update(words_of(value))
         return None if value is None else PASSWORD
 
-    def _named(self, name: str) -> tuple[bool, str]:
-        """Whether a key is a secret's, and what it is called here; known for keys that are names."""
+    def _named(self, name: str) -> tuple[bool, str, str]:
+        """Whether a key is a secret's, what it is called here, and in lower case; known for names alone."""
         known = self._known_names.get(name)
         if known is None:
             plain = _NAME.fullmatch(name) is not None
-            known = _SECRET.search(name) is not None, name if plain else None
+            known = _SECRET.search(name) is not None, name if plain else None, name.lower()
             if len(self._known_names) < _NAMES_KNOWN:
                 self._known_names[name] = known
-        hidden, kept = known
+        hidden, kept, low = known
         if kept is None:
-            return hidden, self.name(name)
+            return hidden, self.name(name), low
         self._names.add(kept)
-        return hidden, kept
+        return known  # type: ignore[return-value]  # it has a name
 
     def _string(self, value: str, key: str) -> str:
         if key == "schemas":
