@@ -255,9 +255,13 @@ class _Bulk:
         turns = [Turn(self.ex.door) for _ in window]
         # Contexts are told apart by identity (``Tx.concerns``).
         sending = [replace(self.ex, door=turn.door, ctx=replace(self.ex.ctx)) for turn in turns]
-        tasks = [asyncio.create_task(self._send(each, ex)) for each, ex in zip(window, sending, strict=True)]
-        begun, done = list(zip(turns, tasks, strict=True)), 0
+        tasks: list[asyncio.Task[web.Response]] = []
+        done = 0
         try:
+            for each, ex in zip(window, sending, strict=True):
+                tasks.append(asyncio.create_task(self._send(each, ex)))
+                await asyncio.sleep(0)  # each is read and checked by itself: others are answered meanwhile
+            begun = list(zip(turns, tasks, strict=True))
             while done < len(window) and not self._has_failed(at_most_errors):
                 if self.ex.left_s(_TIME_SHARE) < 0:
                     break

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, Table, select
 
+from scimd.core.attributes import ENTERPRISE_URN
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.core.people import PersonId
 from scimd.db import tables as t
@@ -22,7 +23,7 @@ from scimd.org.turns import Turns
 from scimd.org.tx import Door
 from scimd.scim.exchange import Exchange
 from tests.scim.bulk_worlds import REQUEST, served, sharing
-from tests.scim.serving import Client, Installation
+from tests.scim.serving import BASE, Client, Installation
 
 pytestmark = pytest.mark.usefixtures("by_ones")
 
@@ -372,3 +373,18 @@ async def test_where_operations_cannot_share_it_is_tried_less_and_less(
     assert await statuses(idp, *(post(f"p{n}") for n in range(150))) == ["201"] * 150
     assert shared["create user"] == 0
     assert shared["create user in vain"] <= 12
+
+
+async def test_what_a_ring_left_open_is_filled_in_before_the_next_operation(scimd: Installation) -> None:
+    idp = await scimd.client(await scimd.organization("acme"))
+    ring = [
+        post(name, **{ENTERPRISE_URN: {"manager": {"value": f"bulkId:{other}"}}})
+        for name, other in (("ann", "ben"), ("ben", "ann"))
+    ]
+    free = {"Operations": [{"op": "remove", "path": f"{ENTERPRISE_URN}:manager"}]}
+    many = [*ring, {"method": "PATCH", "path": "/Users/bulkId:ben", "data": free}, post("cid")]
+    results = await bulk_of(idp, *many)
+    assert [each["status"] for each in results] == ["201", "201", "200", "201"]
+    ann, ben = [(await idp.get(each["location"].removeprefix(BASE))).json for each in results[:2]]
+    assert ann[ENTERPRISE_URN]["manager"]["value"] == ben["id"]
+    assert "manager" not in ben.get(ENTERPRISE_URN, {})
