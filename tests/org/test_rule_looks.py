@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import Connection, select
 
 from scimd.core.errors import NotAllowedNow
+from scimd.core.people import ProjectId
 from scimd.core.roles import ACCOUNT_ADMIN
-from scimd.db.tables import assertions, grants, people, sources, unsettled
+from scimd.db.tables import assertions, grants, people, projects, sources, unsettled
 from scimd.org.generation import bump
+from scimd.org.grants import project_upkeep
 from scimd.org.identities import detaching
 from scimd.org.settling.unsettled import mark_all, settle_marked
 from scimd.org.sources import rule_changes, rule_previews
@@ -218,6 +220,18 @@ async def test_who_is_still_to_be_settled_is_looked_at(acme: House, monkeypatch:
     seen = looked_at(monkeypatch)
     await rule_changes.preview(acme.door, acme.as_admin(), "okta", add(TEAM))
     assert "C5" in seen
+
+
+async def test_rules_that_are_as_they_were_bind_nothing_anew(acme: House) -> None:
+    """The project that a rule names is archived: another is made once the rules change."""
+    await applied(acme, add({"pattern": "eng-*", "project": "Engine"}))
+    (engine,) = await acme.rows(projects, name="Engine")
+    await project_upkeep.archive(acme.door, acme.as_admin(), ProjectId(engine.id))
+    await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+    assert (await applied(acme, change(1, {}))).moving == 0
+    assert len(await acme.rows(projects, name="Engine")) == 1
+    assert (await applied(acme, change(1, {"team": "Red"}))).moving == CORE + 1
+    assert len(await acme.rows(projects, name="Engine")) == 2
 
 
 async def _pushed(acme: House, **sizes: int) -> None:
