@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from scimd.core.errors import NotAllowedNow
+from scimd.core.errors import NotAllowedNow, Protected
 from scimd.core.people import ProjectId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db.tables import assertions, grants, people, projects, sources, unsettled
@@ -267,3 +267,17 @@ async def test_a_project_that_others_have_too_loses_a_share_of_all_its_people(da
         await _ruled(acme, {"pattern": "x*", "project": "{name}"}, *others)
         told = await applied(acme, remove(1), sure=False)
         assert (told.losing, told.held) == (13, ())
+
+
+@pytest.mark.parametrize("edit", [remove(1), change(1, {"may_give_account_admin": False})])
+async def test_the_last_account_admin_keeps_what_a_value_gives(database_url: str, edit: Edit) -> None:
+    """Whoever has it is settled with the change itself, not later."""
+    async with house(database_url) as acme:
+        boss = await acme.create("boss", roles=[{"value": "Lead"}])
+        giving = {"scim_role": "lead", "role": ACCOUNT_ADMIN, "may_give_account_admin": True}
+        await applied(acme, add(giving))
+        await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+        with pytest.raises(Protected):
+            await applied(acme, edit)
+        await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+        assert (await acme.person(boss.person_id)).primary_role == ACCOUNT_ADMIN
