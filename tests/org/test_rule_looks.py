@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from scimd.core.errors import NotAllowedNow
+from scimd.core.errors import NotAllowedNow, Protected
+from scimd.core.people import ProjectId
 from scimd.core.roles import ACCOUNT_ADMIN
-from scimd.db.tables import assertions, sources, unsettled
+from scimd.db.tables import assertions, grants, people, projects, sources, unsettled
 from scimd.org.generation import bump
+from scimd.org.grants import project_upkeep
+from scimd.org.identities import detaching
 from scimd.org.settling.unsettled import mark_all, settle_marked
 from scimd.org.sources import rule_changes, rule_previews
+from scimd.org.sources.held_changes import Tally
 from scimd.org.sources.rule_changes import Edit, add, change, remove
 from scimd.org.users import admin_reads
 from tests.org.house import House, house, user
@@ -51,6 +55,17 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(rule_previews, "gather", noted)
     return seen
+
+
+def looks_at_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have previews look at all whom the source knows."""
+    wished = rule_previews.wished
+
+    def everybody(conn: Connection, *given: Any) -> rule_previews.Wish:
+        wish = wished(conn, *given)
+        return replace(wish, touched=rule_previews._concerned(conn, wish.source))
+
+    monkeypatch.setattr(rule_previews, "wished", everybody)
 
 
 TEAM = {"pattern": "eng-*", "team": "Red"}
@@ -92,10 +107,80 @@ async def test_only_those_whom_a_change_concerns_are_marked(acme: House) -> None
     assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
+async def test_a_rule_on_a_value_that_may_give_account_admin_from_now_on_gives_it(acme: House) -> None:
+    """What it gives is the same, and nobody had it."""
+    told = await applied(acme, add({"scim_role": "lead", "role": ACCOUNT_ADMIN}))
+    assert (told.gaining, told.new_admins) == (0, 0)
+    await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+    told = await applied(acme, change(1, {"may_give_account_admin": True}))
+    assert (told.gaining, told.new_admins) == (1, 1)
+    await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []
+
+
+def figures(tally: Tally) -> dict[Any, int]:
+    """All that it counted, by what and whose."""
+    flat = {
+        (name, owner): count
+        for name in ("_linked", "_losing", "_new_admins")
+        for owner, count in getattr(tally, name).items()
+    }
+    nested = {
+        (name, owner, thing): count
+        for name in ("_before", "_lost", "_left")
+        for owner, counts in getattr(tally, name).items()
+        for thing, count in counts.items()
+    }
+    return {key: count for key, count in (flat | nested).items() if count}
+
+
+async def test_what_counts_is_what_a_look_at_each_alone_counts(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is alike is counted once with their number, and whom the change does not touch by sums."""
+    inviting = acme.as_scim(
+        await acme.source("it", priority=2, invite="immediate", config={"join": ["mail"]})
+    )
+    for name in ("p1", "c3"):
+        await acme.create(name, inviting, mail=f"{name}@acme.example")
+    ids = {row.display_name: row.id for row in await acme.rows(people)}
+    await detaching.detach(acme.door, acme.as_admin(), ids["C4"], "okta")
+    await acme.grant(ids["C9"], "team", "blue")
+    await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+    # Of these something else is stored than follows.
+    await acme.execute(people.update().where(people.c.id == ids["C7"]).values(owner_source_id=None))
+    await acme.execute(grants.update().where(grants.c.person_id == ids["C8"]).values(dormant=True))
+    stale = select(people.c.id).where(people.c.display_name.in_(["C7", "C8"]))
+    await acme.run(lambda tx: mark_all(tx, stale, 0))
+    tallies = list[Tally]()
+
+    class Noted(Tally):
+        def __init__(self) -> None:
+            super().__init__()
+            tallies.append(self)
+
+    monkeypatch.setattr(rule_previews, "Tally", Noted)
+    for edit in (
+        add(TEAM),
+        add({"pattern": "clerks", "licence": "Pro"}),
+        add({"pattern": "*", "team": "Red"}),
+    ):
+        told = await rule_changes.preview(acme.door, acme.as_admin(), "okta", edit)
+        with monkeypatch.context() as patch:
+            looks_at_everybody(patch)
+            patch.setattr(rule_previews, "_AT_ONCE", 1)
+            assert told == await rule_changes.preview(acme.door, acme.as_admin(), "okta", edit)
+        some, each = tallies
+        assert some.takes
+        assert figures(some) == figures(each)
+        tallies.clear()
+
+
 BOSS = {"pattern": "core", "role": "account-admin"}
 EDITS: list[Edit] = [
     add(TEAM),
     add(LEAD),
+    change(2, {"scim_role": "LEAD"}),  # grants say by which value, as it is spelled
     change(1, {"project": "Engine"}),
     change(2, {"team": "Blue", "role": "manager"}),
     add(BOSS),
@@ -114,16 +199,10 @@ async def test_what_is_told_is_what_a_look_at_everybody_tells(
 ) -> None:
     """Also of the limits, of people of other sources, and of those who are still to be settled."""
     await acme.execute(sources.update().values(ceiling="account-admin"))
-    wished = rule_previews.wished
-
-    def everybody(conn: Connection, *given: Any) -> rule_previews.Wish:
-        wish = wished(conn, *given)
-        return replace(wish, touched=rule_previews._concerned(conn, wish.source))
-
     for edit in EDITS:
         narrow = await rule_changes.preview(acme.door, acme.as_admin(), "okta", edit)
         with monkeypatch.context() as patch:
-            patch.setattr(rule_previews, "wished", everybody)
+            looks_at_everybody(patch)
             assert narrow == await rule_changes.preview(acme.door, acme.as_admin(), "okta", edit)
         if narrow.held:
             with pytest.raises(NotAllowedNow):
@@ -141,6 +220,18 @@ async def test_who_is_still_to_be_settled_is_looked_at(acme: House, monkeypatch:
     seen = looked_at(monkeypatch)
     await rule_changes.preview(acme.door, acme.as_admin(), "okta", add(TEAM))
     assert "C5" in seen
+
+
+async def test_rules_that_are_as_they_were_bind_nothing_anew(acme: House) -> None:
+    """The project that a rule names is archived: another is made once the rules change."""
+    await applied(acme, add({"pattern": "eng-*", "project": "Engine"}))
+    (engine,) = await acme.rows(projects, name="Engine")
+    await project_upkeep.archive(acme.door, acme.as_admin(), ProjectId(engine.id))
+    await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+    assert (await applied(acme, change(1, {}))).moving == 0
+    assert len(await acme.rows(projects, name="Engine")) == 1
+    assert (await applied(acme, change(1, {"team": "Red"}))).moving == CORE + 1
+    assert len(await acme.rows(projects, name="Engine")) == 2
 
 
 async def _pushed(acme: House, **sizes: int) -> None:
@@ -176,3 +267,17 @@ async def test_a_project_that_others_have_too_loses_a_share_of_all_its_people(da
         await _ruled(acme, {"pattern": "x*", "project": "{name}"}, *others)
         told = await applied(acme, remove(1), sure=False)
         assert (told.losing, told.held) == (13, ())
+
+
+@pytest.mark.parametrize("edit", [remove(1), change(1, {"may_give_account_admin": False})])
+async def test_the_last_account_admin_keeps_what_a_value_gives(database_url: str, edit: Edit) -> None:
+    """Whoever has it is settled with the change itself, not later."""
+    async with house(database_url) as acme:
+        boss = await acme.create("boss", roles=[{"value": "Lead"}])
+        giving = {"scim_role": "lead", "role": ACCOUNT_ADMIN, "may_give_account_admin": True}
+        await applied(acme, add(giving))
+        await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+        with pytest.raises(Protected):
+            await applied(acme, edit)
+        await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+        assert (await acme.person(boss.person_id)).primary_role == ACCOUNT_ADMIN

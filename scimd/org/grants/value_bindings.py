@@ -36,14 +36,18 @@ def bind_values(tx: Tx, source_id: SourceId) -> None:
 
 
 def moved(before: SourceBook, after: SourceBook, empowered: Collection[int]) -> set[ValueAttribute]:
-    """The attributes with a value that gives something else, or gives by a rule of those ``empowered``."""
+    """The attributes with a value that gives something else, or gives by a rule of those ``empowered``.
+
+    One that a rule spells otherwise moves, too: grants say by which value they were given.
+    """
     old, new = (
-        {key: set(effects) for key, (_, effects) in each.value_effects.items()} for each in (before, after)
+        {key: (spelled, set(effects)) for key, (spelled, effects) in each.value_effects.items()}
+        for each in (before, after)
     )
     return {
         key[0]
         for key in old.keys() | new.keys()
-        if old.get(key) != new.get(key) or any(each.rule in empowered for each in old[key])
+        if old.get(key) != new.get(key) or any(each.rule in empowered for each in old[key][1])
     }
 
 

@@ -171,23 +171,27 @@ def wished(
     conn: Connection, book: RuleBook, source: SourceRecord, rules: Sequence[Mapping[str, Any]]
 ) -> Wish:
     """What would be, if these were the source's rules."""
-    things = Looked(conn, source.org_id)
+    things, before = Looked(conn, source.org_id), book.source(source.id)
     found = tuple(rule_of(source.id, rule) for rule in rules)
-    valued = {
-        rule.number: list(bindings.effects_of(things, rule, rule.value[1])) for rule in found if rule.value
-    }
-    as_wished = replace(book.source(source.id), rules=found, value_effects=by_value(found, valued))
-    before = book.source(source.id)
-    empowered = bindings.empowered(before, as_wished)
-    given = bindings.bound_again(conn, source.org_id, as_wished, things)
-    moved = bindings.given_otherwise(conn, source.org_id, source.id, given, empowered)
+    after, moved, attributes = before, dict[GroupId, list[Effect]](), set[ValueAttribute]()
+    if found != before.rules:  # rules that are as they were bind nothing anew
+        valued = {
+            rule.number: list(bindings.effects_of(things, rule, rule.value[1]))
+            for rule in found
+            if rule.value
+        }
+        after = replace(before, rules=found, value_effects=by_value(found, valued))
+        empowered = bindings.empowered(before, after)
+        given = bindings.bound_again(conn, source.org_id, after, things)
+        moved = bindings.given_otherwise(conn, source.org_id, source.id, given, empowered)
+        attributes = value_bindings.moved(before, after, empowered)
     concerned = _concerned(conn, source)
-    touched = _touched(conn, source, moved, value_bindings.moved(before, as_wished, empowered))
+    touched = _touched(conn, source, moved, attributes)
     return Wish(
         source,
         tuple(rules),
         book.rules.version,
-        with_source(book, as_wished),
+        with_source(book, after),
         {group_id: tuple(effects) for group_id, effects in moved.items()},
         things.names,
         len(concerned),
