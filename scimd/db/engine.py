@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db import faults, prepared, sqlite, work
 from scimd.db.clock import Clock
-from scimd.db.sqlite_file import File, uncounted
+from scimd.db.sqlite_file import File
 from scimd.db.tables import organizations
 from scimd.db.trouble import Trouble
 from scimd.db.work import Crew, Job
@@ -151,7 +151,6 @@ class SqliteDoors:
     dialect: Literal["sqlite"] = "sqlite"
 
     def __init__(self, url: URL, tuning: Tuning) -> None:
-        uncounted()
         file = File(sqlite_path(url))
         self.eye = sqlite.Glance(file, tuning)
         writer = sqlite.Writer(file, tuning)

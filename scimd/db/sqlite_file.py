@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import _sqlite3
-import ctypes
 import os
 import sqlite3
-import sys
 import threading
 import time
-from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,7 +15,6 @@ STATEMENTS = 512
 #: Whoever carries all of the log over leaves so much of it, to be written over.
 LOG_BYTES = 64 << 20
 _LOOK_EVERY_S = 1.0
-_CONFIG_MEMSTATUS = 9  # sqlite3.h
 #: Device and inode; None: nothing is there.
 _Identity: TypeAlias = tuple[int, int] | None
 
@@ -123,24 +118,6 @@ def _identity(path: str) -> _Identity:
     except OSError as exc:
         raise FileGone(str(exc), NOT_SEEN) from exc
     return found.st_dev, found.st_ino
-
-
-@cache
-def uncounted() -> None:
-    """Have SQLite not count what it allocates: it takes a lock each time, and nobody asks for the figure.
-
-    It is told so once, before it is used; where this process has a connection already, it goes on counting.
-    """
-    if sys.platform != "linux":  # elsewhere a call with as many arguments as one likes may be made otherwise
-        return
-    library = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
-    if not hasattr(library, "sqlite3_config"):  # built in, out of sight
-        return
-    library.sqlite3_memory_used.restype = ctypes.c_int64
-    if library.sqlite3_memory_used() == 0:
-        library.sqlite3_shutdown()
-        library.sqlite3_config(_CONFIG_MEMSTATUS, 0)
-        library.sqlite3_initialize()
 
 
 def make(path: Path) -> None:

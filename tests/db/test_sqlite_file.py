@@ -24,7 +24,6 @@ from scimd.db.faults import CANNOT_OPEN, FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_
 from scimd.db.sqlite_file import File
 from scimd.db.sqlite_log import Carrier
 from tests.db.schema import add, count, names, opened
-from tests.support.interpreter import run_python
 from tests.support.patience import PATIENT
 from tests.support.requirement import require
 
@@ -300,34 +299,3 @@ def test_log_is_carried_over_also_after_the_connection_was_opened_anew(
         carrier.follow(written)
         carrier.close()
     assert carried == [10_000, 20_000, 9_000]
-
-
-_COUNTED = """
-import asyncio, ctypes, sqlite3, _sqlite3, sys
-from scimd.db.engine import Database
-
-library = ctypes.CDLL(_sqlite3.__file__)
-library.sqlite3_memory_used.restype = ctypes.c_int64
-
-async def main():
-    db = Database.open("sqlite:///" + sys.argv[1])
-    await db.read(lambda conn: conn.exec_driver_sql("SELECT 1").scalar_one())
-    print(library.sqlite3_memory_used() > 0)
-    await db.aclose()
-
-if len(sys.argv) > 2:
-    earlier = sqlite3.connect(sys.argv[1])
-    earlier.execute("CREATE TABLE things (name)")
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize(("earlier", "counted"), [([], "False"), (["earlier"], "True")])
-def test_sqlite_counts_what_it_allocates_only_where_it_was_in_use_before(
-    tmp_path: Path, earlier: list[str], counted: str
-) -> None:
-    require(sys.platform == "linux", "only there it is told not to")
-    file = tmp_path / "x.db"
-    file.touch()
-    done = run_python(_COUNTED, str(file), *earlier)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, counted, "")
