@@ -31,7 +31,7 @@ class Tuning:
     writer_queue: int = 1024  # bodies that may wait; one more is refused
     writer_batch_ms: int = 20  # SQLite: no further body is begun in a transaction of this age
     reader_threads: int = 4  # SQLite
-    # SQLite: pages that the connection for glances keeps, readers an eighth; and the writer.
+    # SQLite: pages that the connection for glances keeps, and the writer.
     cache_kib: int = 6144
     write_cache_kib: int = 6144
     on_loop: bool = False  # SQLite: short bodies write on the event loop's thread; see engine.OnLoop

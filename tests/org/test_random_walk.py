@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from scimd.core.errors import (
     NotFound,
@@ -32,11 +32,12 @@ from scimd.db.tables import (
     unsettled,
     waiting,
 )
-from scimd.org.grants import assignments, manual_grants, named, project_upkeep
+from scimd.org.grants import assignments, catalogue_reads, manual_grants, named, project_upkeep
 from scimd.org.groups import groups as door_groups
 from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import DoorSettings
 from scimd.org.users import admin_reads
+from scimd.org.windows import Window
 from tests.org.house import House, group, house, user
 
 NAMES = [f"p{n}" for n in range(14)]
@@ -235,6 +236,17 @@ async def holds(acme: House, *, limit: int | None) -> None:
         assert (row.person_id or row.child_id or row.member_key) == row.member_key
 
 
+async def counts_are_the_same_in_lists(acme: House) -> None:
+    """How many have a project, a team or a licence: where all are listed, and where one is looked at."""
+    door, org_id, whole = acme.door, acme.org_id, Window(100)
+    for project in (await catalogue_reads.list_projects(door, org_id, whole)).rows:
+        assert project == await catalogue_reads.get_project(door, org_id, project.id)
+    kinds: tuple[Literal["team", "licence"], ...] = ("team", "licence")
+    for kind in kinds:
+        for thing in (await catalogue_reads.list_things(door, org_id, kind, whole)).rows:
+            assert thing == await catalogue_reads.get_thing(door, org_id, kind, thing.id)
+
+
 async def walk(url: str, seed: int, steps: int, **more: Any) -> None:
     async with house(url, **more) as acme:
         it = Walk(acme, seed)
@@ -245,6 +257,7 @@ async def walk(url: str, seed: int, steps: int, **more: Any) -> None:
         await it.settle()
         assert await acme.rows(unsettled) == []
         await holds(acme, limit=more.get("seats_"))
+        await counts_are_the_same_in_lists(acme)
 
 
 async def test_stored_standing_is_the_recomputed_one_after_any_history(database_url: str) -> None:
