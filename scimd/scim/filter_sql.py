@@ -119,7 +119,7 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def _look_for(self, found: Resolved) -> None:
         if not self.one.has_column(found):
-            self.looks.add()
+            self.looks.add(_weight(found))
 
     def visit_not(self, node: Not) -> Condition:
         self._alone = False
@@ -160,6 +160,11 @@ class SqlFilter(FilterVisitor[Condition]):
         return rows_of(self.one, found).first(found)
 
 
+def _weight(found: Resolved) -> int:
+    """As ``Looks`` counts it."""
+    return 2 if found.extension is None and found.attribute.name == "groups" else 1
+
+
 class _Inside(FilterVisitor[Condition]):
     """The filter between brackets, on the rows that they select from."""
 
@@ -174,11 +179,11 @@ class _Inside(FilterVisitor[Condition]):
         return self.outer.binder.inside_comparison(self.rows.found, node)
 
     def _compare(self, test: Test) -> Condition:
-        self.outer.looks.add()
+        self.outer.looks.add(_weight(self.rows.found))
         return self.rows.compare(test)
 
     def visit_present(self, node: Present) -> Condition:
-        self.outer.looks.add()
+        self.outer.looks.add(_weight(self.rows.found))
         return self.rows.present(self.outer.binder.inside(self.rows.found, node.attr_path))
 
     def visit_not(self, node: Not) -> Condition:

@@ -186,24 +186,24 @@ def test_filter_finds_in_the_database(conn: Connection) -> None:
 def test_what_is_said_often_finds_the_same(conn: Connection) -> None:
     for kind, text, wanted in CASES:
         for said in (f"({text})", f"not (not ({text}))"):
-            assert by_sql(conn, kind, " and ".join([said] * 6)) == wanted, text
+            assert by_sql(conn, kind, " and ".join([said] * 5)) == wanted, text
 
 
 @pytest.mark.parametrize(
-    ("kind", "term"),
+    ("kind", "term", "many"),
     [
-        (USER, 'groups[display ne "{}"]'),
-        (USER, 'not (groups.value co "{}")'),
-        (GROUP, 'members[value ne "{}"]'),
-        (GROUP, 'members eq "{}"'),
+        (USER, 'groups[display ne "{}"]', MAX_LOOKS // 2),
+        (USER, 'not (groups.value co "{}")', MAX_LOOKS // 2),
+        (GROUP, 'members[value ne "{}"]', MAX_LOOKS),
+        (GROUP, 'members eq "{}"', MAX_LOOKS),
     ],
 )
-def test_postgresql_plans_few_joins(kind: ResourceKind, term: str) -> None:
+def test_postgresql_plans_few_joins(kind: ResourceKind, term: str, many: int) -> None:
     """It makes one of each subquery that has to hold, and plans many of them for seconds."""
-    terms = [term.format(n) for n in range(MAX_LOOKS)]
+    terms = [term.format(n) for n in range(many)]
     where = Scope(kind, ORG, SOURCE, "postgresql", BASE)
     sql = str(filtered(parse(" and ".join(terms)), where).where.compile(dialect=postgresql.dialect()))
-    assert sql.count("IS true") + sql.count("IS NOT true") >= MAX_LOOKS - 4
+    assert sql.count("IS true") + sql.count("IS NOT true") >= many - 4
     several = parse(" or ".join(f'members[value eq "{n}"]' for n in range(MAX_LOOKS)))
     for each in filtered(several, Scope(GROUP, ORG, SOURCE, "postgresql", BASE)).any_of:
         assert "IS true" not in str(each.compile(dialect=postgresql.dialect()))
