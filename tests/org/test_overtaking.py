@@ -24,8 +24,12 @@ from scimd.org.groups import scim_groups
 from scimd.org.groups.scim_groups import GroupChange
 from scimd.org.identities import merging
 from scimd.org.settling.settle import settle
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.sources import rule_changes
+from scimd.org.sources.rule_changes import add
 from scimd.org.tokens import api_tokens, oauth, tokens
 from scimd.org.tx import Door, Tx
+from scimd.org.users import admin_reads
 from tests.org.house import House, group, house, user
 from tests.org.looks import member_ids, projects_of
 from tests.org.test_two_sources import local_person
@@ -251,6 +255,34 @@ async def test_a_membership_changed_during_a_merge_is_that_of_the_person_who_is_
         rows = await acme.rows(t.group_members, group_id=group_id)
         assert {row.person_id for row in rows} == (set() if how == "remove" else {ann})
         assert await projects_of(acme, ann) == ({"General"} if how == "remove" else {"Sales"})
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["rules", "push"])
+@pytest.mark.parametrize("what", ["member", "value"])
+async def test_whoever_is_pushed_while_the_rules_change_is_given_what_these_give(
+    database_url: str, at: Point, first: str, what: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        ann = (await acme.create("ann")).person_id
+        group_id = await acme.group("Sales", (await acme.create("ben")).person_id)
+        change = GroupChange(add=(ann,))
+        rule = add(
+            {"project": "Engine", **({"pattern": "Sales"} if what == "member" else {"scim_role": "lead"})}
+        )
+        calls: Calls = {
+            "rules": lambda here: rule_changes.apply(here.door, here.as_admin(), "okta", rule, sure=True),
+            "push": (
+                (lambda here: scim_groups.change_group(here.door, here.as_scim(), group_id, change))
+                if what == "member"
+                else (lambda here: here.change(ann, roles=[{"value": "lead"}]))
+            ),
+        }
+        done = await meeting(acme, other, at, first, calls)
+        assert not [each for each in done if isinstance(each, Exception)]
+        await settle_marked(acme.door, acme.org_id, budget_s=AT_MOST_S)
+        assert await projects_of(acme, ann) == {"Engine"}
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_groups_of_one_call_name_each_other_before_they_are_there(database_url: str) -> None:

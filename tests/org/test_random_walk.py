@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from scimd.core.errors import (
+    InvalidValue,
     NotFound,
     NotUnique,
     OwnedBySource,
@@ -35,12 +36,22 @@ from scimd.db.tables import (
 from scimd.org.grants import assignments, catalogue_reads, manual_grants, named, project_upkeep
 from scimd.org.groups import groups as door_groups
 from scimd.org.settling.unsettled import settle_marked
+from scimd.org.sources import rule_changes
 from scimd.org.tx import DoorSettings
 from scimd.org.users import admin_reads
 from scimd.org.windows import Window
 from tests.org.house import House, group, house, user
 
 NAMES = [f"p{n}" for n in range(14)]
+#: By rules that are made and changed.
+GIVEN: list[dict[str, Any]] = [
+    {"pattern": "eng*", "project": "Engine"},
+    {"pattern": "*ops", "project": "{name}", "project_role": "owner"},
+    {"pattern": "*", "licence": "Pro"},
+    {"scim_role": "lead", "team": "Ops", "licence": "Pro"},
+    {"scim_role": "LEAD", "team": "Ops", "licence": "Pro"},
+    {"scim_role": "ops", "project": "Engine", "role": "manager"},
+]
 
 
 class Walk:
@@ -69,10 +80,12 @@ class Walk:
         acts = [
             self.push, self.push, self.push, self.drop, self.make_group, self.change_members,
             self.change_members, self.replace_members, self.drop_group, self.gate, self.hand, self.time,
-            self.nest, self.settle, self.give, self.limit,
+            self.nest, self.settle, self.give, self.limit, self.rule, self.rule,
         ]  # fmt: skip
         # Refused whole: nothing may have changed, which the check finds.
-        with suppress(NotFound, NotUnique, SeatLimitReached, PoolLimitReached, Protected, OwnedBySource):
+        with suppress(
+            NotFound, NotUnique, SeatLimitReached, PoolLimitReached, Protected, OwnedBySource, InvalidValue
+        ):
             await self.chance.choice(acts)()
 
     def ctx(self, source: SourceId) -> Any:
@@ -88,7 +101,10 @@ class Walk:
             mail = f"{self.chance.choice(NAMES)}@acme.example" if self.chance.random() < 0.3 else None
             # Names move between entries: the external id stays, the userName may be another's.
             shown = self.chance.choice(NAMES) if self.chance.random() < 0.2 else name
-            wish = user(shown, external_id=f"x-{name}", mail=mail, active=self.chance.random() < 0.8)
+            values = [{"value": self.chance.choice(["Lead", "Ops"])}] if self.chance.random() < 0.3 else []
+            wish = user(
+                shown, external_id=f"x-{name}", mail=mail, active=self.chance.random() < 0.8, roles=values
+            )
             many.append(replace(wish, place=name))
         await self.acme.push(*many, ctx=self.ctx(source))
 
@@ -185,6 +201,13 @@ class Walk:
             person_id = PersonId(self.chance.choice(rows).id)
             change = self.chance.choice([assignments.give_licence, assignments.take_licence])
             await change(self.acme.door, self.acme.as_admin(), person_id, LicenceId(licence.id))
+
+    async def rule(self) -> None:
+        """An admin changes what groups and values of the first source give."""
+        number, given = self.chance.randint(1, 3), self.chance.choice(GIVEN)
+        edits = [rule_changes.add({"number": number, **given}), rule_changes.change(number, given)]
+        edit = self.chance.choice([*edits, rule_changes.remove(number)])
+        await rule_changes.apply(self.acme.door, self.acme.as_admin(), "okta", edit, sure=True)
 
     async def limit(self) -> None:
         (engine,) = [row for row in await self.acme.rows(projects) if row.name == "Engine"]

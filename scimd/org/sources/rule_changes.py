@@ -29,7 +29,7 @@ from scimd.org.rulebook import RuleBook
 from scimd.org.settling import unsettled
 from scimd.org.sources import held_changes, rule_previews
 from scimd.org.sources.rule_previews import Preview, Wish
-from scimd.org.sources.sources import SourceRecord, find, write_rules
+from scimd.org.sources.sources import SourceRecord, find, mark_source, write_rules
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.users import by_hand
 
@@ -202,6 +202,10 @@ def _write(tx: Tx, source: SourceRecord, wanted: Sequence[Body]) -> None:
         if attributes := value_bindings.moved(before, after, empowered):
             having = value_bindings.holders(tx.org_id, source.id, attributes)
             unsettled.mark_all(tx, having, unsettled.LEAVERS)
+        if tx.conn.dialect.name == "postgresql":
+            # Who is put into a group, or given a value, at this moment is seen by neither of these, and is
+            # settled by the rules as they were.
+            mark_source(tx, source.id, unsettled.JOINERS)
 
 
 def _must_be_known(ctx: Context, book: RuleBook, rule: Body) -> None:

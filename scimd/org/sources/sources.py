@@ -364,14 +364,14 @@ def write_rules(tx: Tx, source_id: SourceId, wanted: Sequence[Mapping[str, Any]]
 # ------------------------------------------------------------------------------ marks for settling
 
 
-def mark_source(tx: Tx, source_id: SourceId) -> None:
+def mark_source(tx: Tx, source_id: SourceId, turn: int = unsettled.LEAVERS) -> None:
     """Mark everybody whom the source knows as unsettled: something that decides over them changed."""
     known = select(assertions.c.person_id).where(
         assertions.c.org_id == tx.org_id,
         assertions.c.source_id == source_id,
         assertions.c.state != "history",
     )
-    unsettled.mark_all(tx, known, unsettled.LEAVERS)
+    unsettled.mark_all(tx, known, turn)
 
 
 def mark_everyone(tx: Tx) -> None:
