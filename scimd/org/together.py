@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeAlias, TypeGuard, TypeVar, cast
 
 from scimd import log
@@ -104,7 +104,7 @@ class Kind(Generic[W, R]):
         Each has a context of its own. Raises DatabaseUnavailable, after which it may be done, and Overloaded
         where whoever tries again would only wait as long.
         """
-        wish = InTurn(calls)
+        wish = InTurn([(replace(ctx, in_turn=True), each) for ctx, each in calls])
         if door.elsewhere is not None:
             return cast(
                 "Sequence[R] | None", await door.elsewhere.join(self.name, calls[0][0], wish, (), weight)

@@ -81,6 +81,8 @@ class Context:
     once: Claim | None = None
     #: Of a SCIM credential: what it opened when it was shown may be closed when the work is done.
     proof: Proof | None = None
+    #: Of one of several calls of a request, which leave what they leave one after the other.
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +336,7 @@ class Tx:
 
     def order_matters(self) -> None:
         """What follows depends on which call came first, which matters to those of one request."""
-        if len(self.calls) > 1 and self.calls[0].correlation_id == self.calls[1].correlation_id:
+        if len(self.calls) > 1 and self.calls[0].in_turn:
             raise NotTogether
 
     def check_proofs(self) -> None:

@@ -320,6 +320,7 @@ class _Bulk:
             self.ex.tell_transforms(operation.transforms)
 
     async def _send(self, operation: Operation, ex: Exchange) -> web.Response:
+        operation.transforms.clear()  # it may have been begun before, and not done
         if ex.left_s(_TIME_SHARE) < 0:
             raise ScimError(503, "The time for one request is over; send the rest again.")
         method, segments = operation.method, self._segments(operation)

@@ -232,6 +232,19 @@ async def test_two_calls_cannot_swap_names(database_url: str) -> None:
         assert names >= {"carl@acme.example"}
 
 
+async def test_calls_whose_client_gives_all_of_them_one_id_share_as_others_do(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(database_url) as acme:
+        await acme.create("old")
+        written = counting(acme, monkeypatch)
+        ctx = call(acme, "chosen by the client")
+        names = ("a", "old", "b", "c")
+        made = await at_once(*(people.create_user(acme.door, ctx, user(each)) for each in names))
+        assert [type(each) for each in made] == [StoredUser, NotUnique, StoredUser, StoredUser]
+        assert len(written) == 1
+
+
 async def test_deletions_that_come_together_are_one_transaction(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,13 @@ import pytest
 from scimd.db import tables as t
 from scimd.org.organizations import organizations
 from scimd.org.together import Kind
+from scimd.org.turns import Turns
 from scimd.org.tx import Door
+from scimd.scim.exchange import Exchange
 from tests.scim.bulk_worlds import served, sharing
 from tests.scim.serving import Installation
 from tests.scim.test_bulk_in_turn import bulk_of, delete, made, member, patch, post, rows, statuses
+from tests.scim.test_request_log import logged
 
 pytestmark = pytest.mark.usefixtures("by_ones")
 
@@ -172,3 +175,24 @@ async def test_after_some_that_could_not_share_others_do_again(
     bad = [patch(each, userName="") for each in ids[:16]]
     await statuses(idp, *bad, *(patch(each, title=f"{n}") for n in range(10) for each in ids))
     assert 0 < shared["change user"] <= 20
+
+
+async def test_no_transform_is_said_of_what_was_begun_and_has_no_time_left(
+    scimd: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idp = await scimd.client(await scimd.organization("acme"), profile="entra")
+    ann, ben = await made(idp, "ann", "ben")
+    in_turn, left_s, over = Turns.let, Exchange.left_s, False
+
+    async def let(turns: Turns, begun: Any) -> int:
+        nonlocal over
+        done = await in_turn(turns, begun)
+        over = True
+        return done
+
+    monkeypatch.setattr(Turns, "let", let)
+    monkeypatch.setattr(Exchange, "left_s", lambda ex, share: -1.0 if over else left_s(ex, share))
+    boss = {"Operations": [{"op": "add", "path": "manager", "value": ann}]}
+    late = {**patch(ben), "data": boss}
+    assert await statuses(idp, patch(ben, userName=""), late) == ["400", "503"]
+    assert (await logged(scimd, idp))[-1].transforms == []

@@ -14,7 +14,7 @@ from scimd.db.among import among, one_of, unindexed
 from scimd.db.engine import MoreToLock
 from scimd.db.prepared import Prepared
 from scimd.db.tables import group_members, groups
-from scimd.org.tx import Tx
+from scimd.org.tx import Tx, lock_groups
 
 _g, _m = groups.c, group_members.c
 _RAISE = Prepared(
@@ -49,6 +49,12 @@ def raise_each(tx: Tx, changes: Mapping[GroupId, int]) -> None:
 def shown_again(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -> None:
     """Members whom the source asserts, or asserts no more, show in their groups otherwise than before."""
     raise_each(tx, _groups_of(tx, source_id, person_ids))
+
+
+def lock_of(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -> None:
+    """Lock the source's groups of these people, as a change of members does before anybody."""
+    if tx.beside.dialect.name == "postgresql" and (found := _groups_of(tx, source_id, person_ids)):
+        lock_groups(tx.beside, tx.org_id, found.keys())
 
 
 def named_again(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -> None:

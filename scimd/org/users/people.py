@@ -15,6 +15,7 @@ from scimd.core.resource import StoredUser, unpack
 from scimd.core.travelling import travels
 from scimd.db.prepared import ahead
 from scimd.org.grants import seats
+from scimd.org.groups import group_versions
 from scimd.org.identities import candidates, linkable, merged
 from scimd.org.reading import reads
 from scimd.org.together import Kind, Outcome
@@ -230,7 +231,9 @@ class _Deletion:
 
 
 def _delete(tx: Tx, wishes: Sequence[_Deletion]) -> list[Outcome[None]]:
-    stored = _lock_all(tx, [wish.person_id for wish in wishes])
+    person_ids = [wish.person_id for wish in wishes]
+    group_versions.lock_of(tx, reads.source_of(tx.ctx), person_ids)
+    stored = _lock_all(tx, person_ids)
     outcomes: list[Outcome[None]] = []
     going: list[int] = []
     for n, wish in enumerate(wishes):
