@@ -10,7 +10,7 @@ import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
 
-from scimd.org.tx import Chance
+from scimd.org.ids import Chance
 
 # A loaded machine makes one example slow; that is no defect of what is tested.
 _PATIENT = settings(

@@ -30,12 +30,13 @@ from scimd.core.errors import InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
 from scimd.org.declared import declared_organizations
 from scimd.org.declared.declared_keys import THE_FILE
+from scimd.org.ids import uuid7
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import OrganizationRecord
 from scimd.org.runs import runs
 from scimd.org.sources import sources
 from scimd.org.sources.sources import SourceRecord
-from scimd.org.tx import Actor, Context, Door, uuid7
+from scimd.org.tx import Actor, Context, Door
 from scimd.org.users import admin_reads, by_hand
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import orjson
@@ -20,7 +20,7 @@ from scimd.core.catalogue import ENTRA_APP_ROLE
 from scimd.core.endpoints import BULK_ID, ENDPOINTS, plus_as_meant
 from scimd.core.people import fold
 from scimd.core.pseudonyms import Pseudonyms
-from scimd.core.request_texts import WORD, depth, shape, words_of
+from scimd.core.request_texts import WORD, Piece, depth, exchanged, shape, words_of
 from scimd.core.resource import PARAMETERS
 from scimd.core.standing import CauseKind
 from scimd.core.unquoted import unquoted
@@ -431,14 +431,14 @@ class RequestPseudonyms:
         if self._said is None:
             self._said = {word for each in self._heard for word in words_of(each)} - self._spoken
         said, names = self._said, "\n".join(self._names)
-        pieces: list[_Piece] = [(text, False)]
+        pieces: list[Piece] = [(text, False)]
         for pattern, made in (
             (_WHO, self._of.text),
             (_QUOTED, self._repeated),
             (_ADDRESS, self._of.text),
             (WORD, lambda word: self._repeats(word, said, names)),
         ):
-            pieces = [piece for each in pieces for piece in _exchanged(each, pattern, made)]
+            pieces = [piece for each in pieces for piece in exchanged(each, pattern, made)]
         return "".join(piece for piece, _ in pieces)
 
     def _repeated(self, quoted: str) -> str | None:
@@ -457,25 +457,6 @@ class RequestPseudonyms:
         if fold(word) in self._secrets:
             return PASSWORD
         return None if word in names else self._of.word(word)
-
-
-#: A part of a sentence, and whether it is a pseudonym, of which no other is made.
-_Piece: TypeAlias = tuple[str, bool]
-
-
-def _exchanged(
-    piece: _Piece, pattern: re.Pattern[str], made: Callable[[str], str | None]
-) -> Iterator[_Piece]:
-    """The piece with pseudonyms where the pattern fits; what is None stays."""
-    text, done = piece
-    at = 0
-    for match in () if done else pattern.finditer(text):
-        found = made(match[0])
-        if found is not None:
-            yield text[at : match.start()], False
-            yield found, True
-            at = match.end()
-    yield text[at:], done
 
 
 #: Segments that name nobody: of the addresses that are served, and of those that somebody else's base has.

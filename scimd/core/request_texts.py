@@ -1,10 +1,10 @@
-"""Of texts and JSON values, without a key: their words, how deep they nest, what they looked like."""
+"""Of texts and JSON values, without a key: words and pieces, how deep they nest, what they looked like."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from scimd.core.people import fold
 
@@ -60,3 +60,20 @@ def words_of(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from words_of(each)
+
+
+#: A part of a sentence, and whether it is a pseudonym, of which no other is made.
+Piece: TypeAlias = tuple[str, bool]
+
+
+def exchanged(piece: Piece, pattern: re.Pattern[str], made: Callable[[str], str | None]) -> Iterator[Piece]:
+    """The piece with pseudonyms where the pattern fits; what is None stays."""
+    text, done = piece
+    at = 0
+    for match in () if done else pattern.finditer(text):
+        found = made(match[0])
+        if found is not None:
+            yield text[at : match.start()], False
+            yield found, True
+            at = match.end()
+    yield text[at:], done

@@ -24,6 +24,7 @@ from scimd.core.people import RunId
 from scimd.core.sync.plan import Plan
 from scimd.org import leases, permissions
 from scimd.org.declared import declared_sources
+from scimd.org.ids import uuid7
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.rulebook import BesideBooks
 from scimd.org.runs import plan_batches, run_changes, runs
@@ -32,7 +33,7 @@ from scimd.org.runs.runs import RunRecord, State, Trigger
 from scimd.org.sources import source_upkeep, sources
 from scimd.org.sources.source_upkeep import After
 from scimd.org.sources.sources import SourceRecord
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.sync import planning, schedule
 from scimd.sync.apply import Progress, Report, apply_all
 from scimd.sync.planning import CannotPlan, Planned, Refreshed

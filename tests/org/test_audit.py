@@ -19,9 +19,10 @@ from scimd.db.tables import events, published, walks
 from scimd.org import timekeeping
 from scimd.org.audit import audit, verifying
 from scimd.org.audit.audit_reads import EntryFilter, list_entries
+from scimd.org.ids import first_id, in_order, uuid7
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import NewOrganization
-from scimd.org.tx import Tx, first_id, in_order, uuid7
+from scimd.org.tx import Tx
 from scimd.org.windows import Window
 from tests.org.acme import OPERATOR, House
 

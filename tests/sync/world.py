@@ -31,6 +31,7 @@ from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, group_members, groups, people
 from scimd.org.audit import audit
 from scimd.org.grants import promotion
+from scimd.org.ids import uuid7
 from scimd.org.organizations import organizations
 from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.runs import run_changes
@@ -40,7 +41,7 @@ from scimd.org.settling import settle
 from scimd.org.sources import sources
 from scimd.org.sources.sources import NewSource, SourceRecord, as_json
 from scimd.org.tokens.secrets import Keyring
-from scimd.org.tx import Actor, Context, Door, DoorSettings, uuid7
+from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.sync import registry
 from scimd.sync import run as sync_run
 from tests.support.database import ready

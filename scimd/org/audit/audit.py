@@ -38,7 +38,8 @@ from scimd.db.locks import insert_ignore, upsert
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import events, leases, organizations, published, walks
 from scimd.db.types import Ready, utc_text
-from scimd.org.tx import Actor, Context, Door, Tx, first_id, in_order, uuid7_head, uuid7_of
+from scimd.org.ids import first_id, in_order, uuid7_head, uuid7_of
+from scimd.org.tx import Actor, Context, Door, Tx
 
 _BATCH = 1000
 _PAUSE_S = 0.05

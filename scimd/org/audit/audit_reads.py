@@ -11,7 +11,8 @@ from sqlalchemy import Row, Select, select
 
 from scimd.core.people import OrgId
 from scimd.db.tables import events
-from scimd.org.tx import Door, first_id
+from scimd.org.ids import first_id
+from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut, narrowed
 
 _e = events.c

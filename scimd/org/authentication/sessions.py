@@ -21,10 +21,11 @@ from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, deliveries, links, organizations, people, roles, sessions, unsettled
 from scimd.org import lately, permissions
+from scimd.org.ids import uuid7
 from scimd.org.rulebook import RuleBooks
 from scimd.org.settling import admission
 from scimd.org.tokens.secrets import is_session_token, new_session_token, organization_of, token_hash
-from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
+from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx
 
 _TOUCH_EVERY_S = 60.0
 AGENT_AT_MOST = 512

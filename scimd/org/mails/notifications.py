@@ -33,9 +33,10 @@ from scimd.db.tables import (
     tokens,
 )
 from scimd.org import lately, timekeeping
+from scimd.org.ids import Chance, first_id
 from scimd.org.mails import correspondence, expiring
 from scimd.org.mails.expiring import Expiring
-from scimd.org.tx import Actor, Chance, Context, Door, Tx, first_id
+from scimd.org.tx import Actor, Context, Door, Tx
 
 #: A schedule and a moment → the next run after it.
 Following = Callable[[str, datetime], datetime]

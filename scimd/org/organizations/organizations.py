@@ -22,8 +22,9 @@ from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
 from scimd.org import permissions
 from scimd.org.declared import declared_held, declared_keys
+from scimd.org.ids import uuid7
 from scimd.org.organizations.domains import proven
-from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
+from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx
 
 #: Operators are the people of this organization.
 SYSTEM = "system"

@@ -24,11 +24,12 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import access_tokens, oauth_clients, scim_requests, sources, tokens
 from scimd.org import permissions
 from scimd.org.generation import bump
+from scimd.org.ids import first_id, in_order, uuid7
 from scimd.org.request_log import request_people
 from scimd.org.request_log.request_entries import Speaker
 from scimd.org.request_log.request_people import Sought
 from scimd.org.tokens.tokens import locked
-from scimd.org.tx import Context, Door, Tx, first_id, in_order, uuid7
+from scimd.org.tx import Context, Door, Tx
 from scimd.org.windows import narrowed
 
 Only = Literal["errors", "writes"]

@@ -26,9 +26,10 @@ from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, RunId, SourceId
 from scimd.core.sync.plan import Plan
 from scimd.db.tables import run_changes, runs, sources
+from scimd.org.ids import head_after, uuid7_of
 from scimd.org.runs import run_figures
 from scimd.org.sources.sources import SourceRecord
-from scimd.org.tx import Door, Tx, head_after, uuid7_of
+from scimd.org.tx import Door, Tx
 from scimd.org.windows import Slice, Window, cut, narrowed
 
 Trigger = Literal["schedule", "manual", "cli"]

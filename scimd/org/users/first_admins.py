@@ -14,8 +14,9 @@ from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.db.tables import grants, people
 from scimd.org.authentication import links
 from scimd.org.grants import manual_grants
+from scimd.org.ids import uuid7
 from scimd.org.organizations import domains, organizations
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.org.users import by_hand
 from scimd.org.users.names import local_names, shown_as
 
